@@ -15,7 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 TORCH, TORCHVISION = "2.15.0", "0.29.2"  # a pair that fits together; 2.13.0 fits no torchvision
-GROUPS = ["site", "test", "lint", "node"]
+GROUPS = ["site", "test", "lint", "node", "lock"]
 ONLY_TORCH = re.compile(r"torch|torchvision|triton|nvidia-|cuda-")
 HEADER = "# Written by `make lock`; versions and hashes only. Install with pip's --require-hashes.\n"
 
