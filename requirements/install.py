@@ -24,7 +24,7 @@ ROOT = HERE.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 ASSETS = ROOT / "docs" / "_site"
-GIGABYTES = {"": 9, "cpu": 3}  # free disk space that a first installation needs, downloads included
+GIGABYTES = {"": 10, "cpu": 4}  # free disk space that a first installation needs, downloads included
 
 
 class Missing(Exception):
@@ -61,7 +61,7 @@ def check_disk(torch: str) -> None:
     free = shutil.disk_usage(ROOT).free / 1e9
     if free < GIGABYTES[torch]:
         raise Missing(f"{GIGABYTES[torch]} GB of free disk space are needed for PyTorch and its downloads, {free:.1f} GB "
-                      "are free: make room, or take the CPU wheels with DLGUIDE_TORCH=cpu (3 GB).")
+                      "are free: make room, or take the CPU wheels with DLGUIDE_TORCH=cpu (4 GB).")
 
 
 def pins(*names: str) -> list[str]:
@@ -79,7 +79,7 @@ def python_packages() -> None:
         return
     check_disk(torch)
     pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
-    say(f"Python packages into .venv: {'about 1.5' if torch else 'about 5.4'} GB on disk, one to five minutes")
+    say(f"Python packages into .venv: {'about 2' if torch else 'about 6.5'} GB on disk, one to five minutes")
     if not PYTHON.exists():
         run(sys.executable, "-m", "venv", VENV, why="the virtual environment could not be made; on Debian and Ubuntu "
             "`apt install python3-venv` provides what is missing")

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 def test_little_disk_space_is_one_sentence_with_the_remedy(monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(100e9, 96e9, 4e9))
-    with pytest.raises(install.Missing, match=r"9 GB of free disk space .* 4\.0 GB are free: .* DLGUIDE_TORCH=cpu"):
+    with pytest.raises(install.Missing, match=r"10 GB of free disk space .* 4\.0 GB are free: .* DLGUIDE_TORCH=cpu"):
         install.check_disk("")
     install.check_disk("cpu")
 
