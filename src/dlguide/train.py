@@ -1,0 +1,271 @@
+r"""Train a classifier: one loop that can be read in one sitting.
+
+`fit` repeats what every training program repeats: forward pass, loss, `zero_grad`, `backward`, `step`. After each epoch
+it looks at the validation part, and at the end it puts back the weights of the best epoch. All it knows of the model is
+that it turns inputs into logits. The data are tensors that move to the device once; a batch is then one indexing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dlguide import _check as check
+from dlguide._check import Examples
+from dlguide.history import History
+
+
+def fit(
+    model: nn.Module,
+    train: Examples,
+    validation: Examples,
+    *,
+    epochs: int = 20,
+    lr: float = 1e-3,
+    batch_size: int = 64,
+    optimizer: Callable[..., Any] = torch.optim.Adam,
+    device: str | torch.device = "auto",
+    seed: int = 0,
+    progress: bool = True,
+) -> History:
+    r"""Train a classifier on cross-entropy and keep the weights of its best epoch.
+
+    Each step takes a batch $B$ of shuffled examples and lets the optimizer follow the gradient of
+
+    $$L = -\frac{1}{|B|} \sum_{n \in B} \log \operatorname{softmax}(\operatorname{model}(x_n))_{y_n}$$
+
+    where $x_n$ is the input of example $n$ and $y_n$ its class. The best epoch has the lowest validation loss.
+
+    With the same seed, model and data, two runs on a CPU end with the same weights bit for bit. The seed decides the
+    order of the examples and the random choices inside the model (dropout). PyTorch's global generators are left as
+    they were. The weights a model starts with are drawn when it is built: call `torch.manual_seed` before that.
+
+    Args:
+        model: turns a batch of inputs into logits `[N, classes]`; moved to the device, and in `eval` mode afterwards.
+        train: `TensorDataset(x, y)` or `(x, y)`, y int64 `[N]`; with more inputs the model is called with all of them.
+        validation: examples of the same kind that choose the best epoch. Never the test part.
+        epochs: how often each training example is used, at least 1.
+        lr: learning rate, above 0.
+        batch_size: examples in a step, at least 1; the last batch of an epoch may be smaller.
+        optimizer: called as `optimizer(model.parameters(), lr=lr)`: a class of `torch.optim` or `dlguide.optim`, or a
+            `functools.partial` of one with its other options.
+        device: `"auto"` (CUDA, else MPS, else CPU) or what `torch.device` takes.
+        seed: see above.
+        progress: show a bar while stderr is a terminal (needs tqdm; nothing is shown without it).
+
+    Returns:
+        The `History`: losses and accuracies of each epoch.
+
+    Raises:
+        ValueError: options, shapes or a device that do not fit; the message says what does.
+        TypeError: data or targets of the wrong type.
+        FloatingPointError: a loss that is no longer a finite number.
+
+    Example:
+        ```python
+        import torch
+        from dlguide.data import load
+        from dlguide.models import MLP
+        from dlguide.train import evaluate, fit
+
+        torch.manual_seed(0)
+        data = load("digits")
+        model = MLP(64)
+        history = fit(model, data.train, data.validation, epochs=20, lr=0.01, device="cpu")
+        print(len(history.train_loss), "epochs")
+        print(evaluate(model, data.test).accuracy > 0.95)
+        ```
+
+        ``` {.text .output}
+        20 epochs
+        True
+        ```
+
+    References:
+        - [Optimizing model parameters](https://docs.pytorch.org/tutorials/beginner/basics/optimization_tutorial.html)
+        - [torch.nn.functional.cross_entropy](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.cross_entropy.html)
+        - [Reproducibility](https://docs.pytorch.org/docs/stable/notes/randomness.html)
+    """
+    if epochs < 1 or batch_size < 1 or not lr > 0:
+        raise ValueError(f"expected epochs >= 1, batch_size >= 1 and lr > 0, got {epochs}, {batch_size} and {lr}")
+    device = choose_device(device)
+    model.to(device)
+    *inputs, y = check.examples(model, train, "train")  # now on the device, and they stay there
+    validation = check.examples(model, validation, "validation")
+    classes = int(y.max()) + 1
+    update = optimizer(model.parameters(), lr=lr)
+    shuffle = torch.Generator().manual_seed(seed)
+    history, best = History(), {}
+
+    with check.seeded(seed, device):
+        for epoch in check.epochs(epochs, progress, history):
+            model.train()
+            loss_sum, right = torch.zeros((), device=device), torch.zeros((), device=device)
+            for rows in torch.randperm(len(y), generator=shuffle).to(device).split(batch_size):
+                logits = check.logits(model(*(x[rows] for x in inputs)), len(rows), classes)  # forward pass
+                loss = F.cross_entropy(logits, y[rows])
+                update.zero_grad()  # gradients add up: forget those of the last step
+                loss.backward()
+                update.step()
+                loss_sum += loss.detach() * len(rows)  # stays on the device: .item() would wait for it at each step
+                right += (logits.argmax(1) == y[rows]).sum()
+
+            held_out = evaluate(model, validation)
+            if held_out.loss < min(history.validation_loss, default=math.inf):
+                history.best_epoch = epoch
+                best = {name: value.clone() for name, value in model.state_dict().items()}
+            history.train_loss.append(loss_sum.item() / len(y))
+            history.train_accuracy.append(right.item() / len(y))
+            history.validation_loss.append(held_out.loss)
+            history.validation_accuracy.append(held_out.accuracy)
+            if not (math.isfinite(history.train_loss[-1]) and math.isfinite(held_out.loss)):
+                raise FloatingPointError(
+                    f"the loss is no longer finite in epoch {epoch}, training {history.train_loss[-1]} and validation"
+                    f" {held_out.loss}: lower lr (now {lr}), or look for nan and inf in the data"
+                )
+
+    model.load_state_dict(best)
+    model.eval()
+    return history
+
+
+class Scores(NamedTuple):
+    """The result of `evaluate`.
+
+    Args:
+        loss: mean cross-entropy over all examples, 0 or above.
+        accuracy: share of the examples classified right, in `[0, 1]`.
+
+    Example:
+        ```python
+        from dlguide.train import Scores
+
+        loss, accuracy = Scores(loss=0.3, accuracy=0.9)
+        print(accuracy)
+        ```
+
+        ``` {.text .output}
+        0.9
+        ```
+    """
+
+    loss: float
+    accuracy: float
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, examples: Examples, *, batch_size: int = 1024) -> Scores:
+    """Measure a classifier on examples, in `eval` mode and without gradients, on the device where the model is.
+
+    Args:
+        model: turns inputs into logits `[N, classes]`; its mode is afterwards what it was before.
+        examples: `TensorDataset(x, y)` or `(x, y)`, y int64 `[N]`.
+        batch_size: examples in one forward pass; it changes memory and speed, not the result.
+
+    Returns:
+        `Scores(loss, accuracy)`.
+
+    Raises:
+        ValueError: shapes that do not fit.
+        TypeError: data or targets of the wrong type.
+
+    Example:
+        ```python
+        import torch
+        from dlguide.train import evaluate
+
+        model = torch.nn.Identity()  # its inputs are the logits
+        x = torch.tensor([[9.0, 0.0], [0.0, 9.0], [9.0, 0.0]])
+        print(f"{evaluate(model, (x, torch.tensor([0, 1, 1]))).accuracy:.3f}")
+        ```
+
+        ``` {.text .output}
+        0.667
+        ```
+    """
+    *inputs, y = check.examples(model, examples, "examples")
+    classes = int(y.max()) + 1
+    loss_sum, right = 0.0, 0
+    with check.eval_mode(model):
+        for rows in torch.arange(len(y), device=y.device).split(batch_size):
+            logits = check.logits(model(*(x[rows] for x in inputs)), len(rows), classes)
+            loss_sum += F.cross_entropy(logits, y[rows], reduction="sum").item()
+            right += int((logits.argmax(1) == y[rows]).sum())
+    return Scores(loss_sum / len(y), right / len(y))
+
+
+@torch.no_grad()
+def predict(model: nn.Module, *inputs: Tensor, batch_size: int = 1024) -> Tensor:
+    """Give the class with the highest logit for each example, in `eval` mode and without gradients.
+
+    Args:
+        model: turns inputs into logits `[N, classes]`; its mode is afterwards what it was before.
+        inputs: what the model is called with; each tensor is `[N, ...]`.
+        batch_size: examples in one forward pass.
+
+    Returns:
+        Class indices `[N]`, int64, on the CPU.
+
+    Raises:
+        ValueError: inputs of different lengths, or none.
+
+    Example:
+        ```python
+        import torch
+        from dlguide.train import predict
+
+        model = torch.nn.Identity()  # its inputs are the logits
+        print(predict(model, torch.tensor([[9.0, 0.0], [0.0, 9.0]])))
+        ```
+
+        ``` {.text .output}
+        tensor([0, 1])
+        ```
+    """
+    if not inputs or len({len(x) for x in inputs}) != 1:
+        raise ValueError(f"expected inputs of one length, got lengths {[len(x) for x in inputs]}")
+    device = check.device_of(model)
+    with check.eval_mode(model):
+        batches = zip(*(x.split(batch_size) for x in inputs), strict=True)
+        return torch.cat([model(*(x.to(device) for x in batch)).argmax(1).cpu() for batch in batches])
+
+
+def choose_device(device: str | torch.device = "auto") -> torch.device:
+    """Turn a name into a device that is there.
+
+    Args:
+        device: `"auto"` for the best one (CUDA, else MPS, else CPU), or `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`.
+
+    Returns:
+        The device.
+
+    Raises:
+        ValueError: no device has this name, or it is not there.
+
+    Example:
+        ```python
+        from dlguide.train import choose_device
+
+        print(choose_device("cpu"))
+        ```
+
+        ``` {.text .output}
+        cpu
+        ```
+    """
+    gpus, mps = torch.cuda.device_count(), torch.backends.mps.is_available()
+    if device == "auto":
+        return torch.device("cuda" if gpus else "mps" if mps else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        chosen = torch.device("meta")
+    if chosen.type == "cpu" or (chosen.type == "mps" and mps) or (chosen.type == "cuda" and (chosen.index or 0) < gpus):
+        return chosen
+    there = ["'auto'", "'cpu'", *(f"'cuda:{i}'" for i in range(gpus)), *(["'mps'"] if mps else [])]
+    raise ValueError(f"expected a device that is here, {' or '.join(there)}, got {str(device)!r}")
