@@ -1,0 +1,78 @@
+"""What the answers claim, against scikit-learn and closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import mean_squared_error
+from sklearn.preprocessing import PolynomialFeatures
+
+
+@pytest.fixture
+def faq(page):
+    return page("faq")
+
+
+def test_the_three_losses_have_the_values_of_their_formulas():
+    error = torch.tensor([-0.5, 0.0, 4.0], dtype=torch.float64)
+    zero = torch.zeros_like(error)
+    torch.testing.assert_close(F.mse_loss(error, zero), torch.tensor((0.25 + 16) / 3, dtype=torch.float64))
+    torch.testing.assert_close(F.l1_loss(error, zero), torch.tensor(4.5 / 3, dtype=torch.float64))
+    # Huber, delta 1: half the square up to 1, then |e| - 1/2
+    torch.testing.assert_close(F.huber_loss(error, zero), torch.tensor((0.125 + 3.5) / 3, dtype=torch.float64))
+
+
+def test_softmax_before_cross_entropy_keeps_the_loss_away_from_zero():
+    sure = torch.tensor([[100.0] + [0.0] * 9], dtype=torch.float64)
+    label = torch.tensor([0])
+    assert F.cross_entropy(sure, label) < 1e-12
+    lowest = math.log(1 + 9 / math.e)  # the softmax of a one-hot vector over ten classes
+    assert F.cross_entropy(sure.softmax(1), label).item() == pytest.approx(lowest, abs=1e-9)
+
+
+def test_first_steps_do_not_depend_on_the_gradient_except_for_sgd():
+    def first_step(name, gradient):
+        p = torch.zeros(1, requires_grad=True, dtype=torch.float64)
+        optimizer = getattr(torch.optim, name)([p], lr=0.1)
+        p.grad = torch.tensor([gradient], dtype=torch.float64)
+        optimizer.step()
+        return -p.item()
+
+    assert first_step("SGD", 100.0) == pytest.approx(10.0)
+    for name, step in {"RMSprop": 1.0, "Adagrad": 0.1, "Adam": 0.1, "AdamW": 0.1}.items():
+        assert first_step(name, 0.01) == pytest.approx(step, rel=1e-5)
+        assert first_step(name, 100.0) == pytest.approx(step, rel=1e-5)
+
+
+def test_the_polynomials_are_fitted_as_scikit_learn_fits_them(faq):
+    x, y = faq["few"]
+    w = faq["fit"](x, y, 9, 0.1)
+    X = PolynomialFeatures(9).fit_transform(x.numpy())
+    truth = np.linalg.solve(X.T @ X + 0.1 * np.eye(10), X.T @ y.numpy())
+    np.testing.assert_allclose(w.numpy(), truth, rtol=1e-8)
+    assert faq["error"](w, x, y) == pytest.approx(mean_squared_error(y.numpy(), X @ truth), rel=1e-8)
+
+
+def test_decay_and_more_data_each_narrow_the_gap(faq):
+    def gap(data, decay):
+        w = faq["fit"](*data, 9, decay)
+        return faq["error"](w, *faq["unseen"]) - faq["error"](w, *data)
+
+    overfitted = gap(faq["few"], 0.0)
+    assert gap(faq["few"], 0.1) < overfitted / 10
+    assert gap(faq["many"], 0.0) < overfitted / 10
+
+
+def test_the_splits_are_disjoint_and_cover_the_data(faq):
+    parts = [set(faq[name].indices) for name in ("train", "validation", "test")]
+    assert set.union(*parts) == set(range(100))
+    assert sum(map(len, parts)) == 100
+
+
+def test_the_array_and_the_tensor_share_memory(faq):
+    faq["tensor"][1] = 5
+    assert faq["array"][1] == 5
