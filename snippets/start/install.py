@@ -1,4 +1,4 @@
-"""Check an installation: versions that fit together, an operator, a gradient, the device."""
+"""Check an installation: versions that fit, an operator, a gradient, the device."""
 
 # --8<-- [start:versions]
 import re
@@ -6,7 +6,6 @@ import sys
 from importlib.metadata import requires, version
 
 import torch
-import torchvision
 
 
 def release(text):
@@ -22,7 +21,8 @@ print("PyTorch new enough:", release(torch.__version__) >= (2, 10, 0))
 wanted = next(line for line in requires("torchvision") if re.match(r"torch\b", line))
 relation, number = re.search(r"(==|>=)\s*([\d.]+)", wanted).groups()
 installed = release(version("torch"))
-fits = installed == release(number) if relation == "==" else installed >= release(number)
+exact = relation == "=="
+fits = installed == release(number) if exact else installed >= release(number)
 print("torchvision fits PyTorch:", fits)
 # --8<-- [end:pair]
 
