@@ -38,7 +38,7 @@ def chromium() -> str:
     found = next(filter(None, map(shutil.which, NAMES)), None) or next((p for p in PLACES if Path(p).is_file()), None)
     found = found or playwrights_own()
     if not found:
-        raise FileNotFoundError("No Chromium was found: run `make test`, which installs one, or name one with CHROMIUM.")
+        raise FileNotFoundError("No Chromium was found: `make test` installs one, or name one with CHROMIUM.")
     return found
 
 

@@ -72,7 +72,7 @@ def pins(*names: str) -> list[str]:
 def python_packages() -> None:
     torch = os.environ.get("DLGUIDE_TORCH", "")
     if torch not in GIGABYTES:
-        raise Missing(f"DLGUIDE_TORCH is {torch!r}; it may be 'cpu' for the smaller wheels, or unset for the lock's own.")
+        raise Missing(f"DLGUIDE_TORCH is {torch!r}; it may be 'cpu' for the smaller wheels, or unset.")
     locks = [HERE / "rest.txt", HERE / "torch.txt"]
     mark, state = VENV / "dlguide-setup", digest(*locks, ROOT / "pyproject.toml") + torch
     if finished(mark, state):
