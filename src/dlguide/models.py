@@ -104,7 +104,7 @@ class CNN(nn.Module):
 
         ``` {.text .output}
         torch.Size([5, 10])
-        Linear(in_features=1568, out_features=64, bias=True)
+        Linear(in_features=3136, out_features=128, bias=True)
         ```
 
     References:
@@ -116,8 +116,8 @@ class CNN(nn.Module):
     def __init__(
         self,
         in_shape: tuple[int, int, int] = (1, 8, 8),
-        channels: tuple[int, int] = (16, 32),
-        hidden: int = 64,
+        channels: tuple[int, int] = (32, 64),
+        hidden: int = 128,
         classes: int = 10,
     ) -> None:
         super().__init__()
@@ -128,8 +128,8 @@ class CNN(nn.Module):
         first, second = channels
         flat = second * (height // 4) * (width // 4)
         self.features = nn.Sequential(
-            nn.Conv2d(c, first, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # [N, 16, H/2, W/2]
-            nn.Conv2d(first, second, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # [N, 32, H/4, W/4]
+            nn.Conv2d(c, first, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # [N, 32, H/2, W/2]
+            nn.Conv2d(first, second, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # [N, 64, H/4, W/4]
         )  # fmt: skip
         self.head = nn.Sequential(nn.Flatten(1), nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, classes))
 
