@@ -7,6 +7,7 @@ import subprocess
 import sys
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -394,8 +395,8 @@ def test_history_draws_its_curves():
     figure = history.plot()
     loss, accuracy = figure.axes
     assert [line.get_label() for line in loss.lines] == ["training", "validation", "best epoch"]
-    assert loss.lines[0].get_ydata().tolist() == [2.0, 1.0]
-    assert accuracy.lines[1].get_ydata().tolist() == [0.3, 0.5]
+    assert list(np.asarray(loss.lines[0].get_ydata())) == [2.0, 1.0]
+    assert list(np.asarray(accuracy.lines[1].get_ydata())) == [0.3, 0.5]
     assert accuracy.get_ylabel() == "accuracy"
     plt.close(figure)
 
