@@ -48,11 +48,12 @@ def themed(svg: str) -> str:
     svg = svg[svg.index("<svg"):]
     svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.S)
     # Matplotlib's rule for `*` would reach the whole page: it becomes attributes of this figure alone
-    svg, rules = re.subn(r"<defs>\s*<style[^>]*>\*\{stroke-linejoin: round; stroke-linecap: butt\}</style>\s*</defs>", "", svg)
-    if rules:
-        svg = svg.replace("<svg", '<svg stroke-linejoin="round" stroke-linecap="butt"', 1)
+    svg = re.sub(r"<style[^>]*>\*\{[^}]*\}</style>", "", svg)
+    svg = re.sub(r"<defs>\s*</defs>", "", svg)
+    svg = re.sub(r"\sfont-family: [^;\"]*;?", "", svg)  # the page's own font, set once for the whole figure
+    if "stroke-linejoin=" not in svg[:svg.index(">")]:
+        svg = svg.replace("<svg", '<svg stroke-linejoin="round" stroke-linecap="butt" font-family="sans-serif"', 1)
     svg = re.sub(re.escape(INK), "currentColor", svg, flags=re.I)
-    svg = re.sub(r"(font: [^;\"]*?)'[^']+'.*?, *(sans-serif)[^;\"]*", r"\1\2", svg)  # the page's own font
     used = set(re.findall(r"#([\w-]+)", svg))
     svg = re.sub(r'\s+id="([^"]+)"', lambda m: m[0] if m[1] in used else "", svg)
     return re.sub(r"\n\s*\n+", "\n", svg).strip()

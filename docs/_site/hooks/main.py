@@ -1,1 +1,256 @@
-"""What happens to the site while MkDocs builds it, in order: the one hook that mkdocs.yml names."""
+"""What happens to the site while MkDocs builds it: the one hook that mkdocs.yml names, in the order of its events.
+
+The work is done by the other files of this folder, as functions that know nothing of MkDocs where possible.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import nbformat
+from mkdocs.exceptions import PluginError
+from mkdocs.plugins import event_priority, get_plugin_logger
+from mkdocs.structure.files import File, InclusionLevel
+from mkdocs.structure.pages import Page
+from mkdocs.utils import get_relative_url
+
+ROOT = Path(__file__).parents[3]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from docs._site.hooks import (  # noqa: E402
+    assets,
+    glossary,
+    indexes,
+    labs,
+    languages,
+    mathematics,
+    notebooks,
+    pages,
+    programs,
+    proofs,
+    repository,
+    stamp,
+)
+
+log = get_plugin_logger("dlguide")
+others = languages.Others()
+built: dict[str, dict[str, indexes.Entry]] = defaultdict(dict)  # language -> source path -> page
+texts: dict[str, dict[str, str]] = defaultdict(dict)  # language -> source path -> Markdown for llms.txt
+broken: dict[str, str] = {}  # labs that failed while serving: not run again until they change
+
+
+def on_startup(command, dirty):
+    others.command = command
+
+
+def on_config(config):
+    lang = config.extra.setdefault("lang", languages.default(config))
+    if others.command == "serve":
+        languages.forgiving(config)
+    if sentence := assets.missing():
+        raise PluginError(sentence)
+    repo = repository.address(ROOT)
+    config.repo_url = repo or None
+    config.edit_uri = None  # edit links are set per page: a lab's source is not where its page is
+    # mkdocs-jupyter deletes every cache entry that the current build did not use
+    config.plugins["mkdocs-jupyter"].config["cache_dir"] = str(labs.CACHE.parent / "mkdocs-jupyter" / lang)
+    for fault in glossary.faults(glossary.load(ROOT / "docs" / "glossary.yml")):
+        log.warning(fault)
+    built[lang].clear()
+    texts[lang].clear()
+    return config
+
+
+@event_priority(100)  # before mkdocs-jupyter, which turns the labs into pages
+def on_files(files, config):
+    lang = config.extra["lang"]
+    for page in list(files.documentation_pages()):
+        path = page.src_uri.removesuffix(".md")
+        text = page.content_string
+        names = mathematics.tests_named(text)
+        source = proofs.source_of(ROOT, path)
+        if names and source:
+            content = proofs.page(lang, path, pages.title(text), source, names)
+            add(files, File.generated(config, proofs.location(path), content=content))
+    for path in sorted((ROOT / "docs" / "labs").glob("*.py")):
+        notebook = lab(path)
+        target = labs.CACHE / lang / f"{path.stem}.ipynb"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text = nbformat.writes(labs.in_language(notebook, lang))
+        if not target.exists() or target.read_text("utf-8") != text:
+            target.write_text(text, "utf-8")
+        files.append(File.generated(config, f"labs/{path.stem}.ipynb", abs_src_path=str(target)))
+    if lang == languages.default(config):
+        for address, what in assets.collect():
+            kind = {"content": what} if isinstance(what, str) else {"abs_src_path": str(what)}
+            files.append(File.generated(config, address, **kind))
+    return files
+
+
+def add(files, file):
+    file.inclusion = InclusionLevel.NOT_IN_NAV
+    files.append(file)
+
+
+def lab(path):
+    """Return a lab with its outputs; one that fails is shown without them, and is a warning."""
+    notebook = labs.read(path)
+    for fault in labs.faults(notebook):
+        log.warning(f"docs/labs/{path.name}: {fault}")
+    key = labs.digest(notebook)
+    try:
+        if key in broken:
+            raise labs.LabError(broken[key])
+        return labs.executed(path, log.info)
+    except labs.LabError as error:
+        broken[key] = str(error)
+        log.warning(str(error))
+        return notebook
+
+
+def on_page_markdown(markdown, page, config, files):
+    path, lang = posixpath.splitext(page.file.src_uri)[0], config.extra["lang"]
+    if page.file.src_uri.endswith(".ipynb"):
+        return markdown
+    if not page.file.src_uri.startswith(proofs.FOLDER):
+        page.edit_url = repository.edit(config.repo_url or "", f"docs/{lang}/{page.file.src_uri}")
+    options = config.mdx_configs["pymdownx.snippets"]
+    markdown, missing = pages.without_missing(pages.lab_links(markdown), [ROOT / p for p in options["base_path"]])
+    for include in missing:
+        log.warning(f"{page.file.src_uri}: there is no {include} to include (outputs are written by `make outputs`)")
+    markdown = markdown.replace(glossary.MARK, glossary.page(glossary.load(ROOT / "docs" / "glossary.yml"), lang))
+    texts[lang][page.file.src_uri] = pages.expanded(markdown, options)
+    recorded = ROOT / "snippets" / f"{path}.out"
+    if recorded.exists():
+        page.meta["stamp"] = stamp.read(recorded.read_text("utf-8"))
+    return markdown
+
+
+def on_page_content(html, page, config, files):
+    src, lang = page.file.src_uri, config.extra["lang"]
+    path = posixpath.splitext(src)[0]
+
+    def complain(message):
+        log.warning(f"{src}: {message}")
+
+    if src.endswith(".ipynb"):
+        html = lab_page(html, page, config, files, complain)
+    if src.startswith("reference/"):
+        html = pages.plain_signatures(html)
+    html = pages.with_figures(html, path, ROOT / "snippets", complain)
+    html = mathematics.hidden_from_search(html)
+    if source := proofs.source_of(ROOT, path):
+        shown = proofs.functions(source)
+        href = get_relative_url(f"{proofs.FOLDER}{path}/", page.url)
+    else:
+        shown, href = {}, ""
+    html = mathematics.sealed(html, lang, lambda name: f"{href}#{name}" if name in shown else None, complain)
+    program = programs.pieces(html)
+    if programs.blocks(program):
+        stem = posixpath.basename(path)
+        page.meta["downloads"] = {"py": f"{stem}.py", "ipynb": f"{stem}.ipynb"}
+        page.meta["program"] = program
+    if page.meta.get("kind") not in ("reference", "home"):
+        entries = glossary.load(ROOT / "docs" / "glossary.yml")
+        html = glossary.linked(html, entries, lang, get_relative_url("glossary/", page.url))
+    built[lang][src] = indexes.Entry(
+        page.url, page.title or "", page.meta.get("description", ""), section(page),
+        listed=not src.startswith(proofs.FOLDER))
+    return html
+
+
+def section(page):
+    """Return the title of the nav section of a page, or its own if it is in none."""
+    return page.parent.title if page.parent else page.title
+
+
+def lab_page(html, page, config, files, complain):
+    """Render a notebook as a page: its text and code by the site's Markdown, its outputs from nbconvert's page."""
+    lang = config.extra["lang"]
+    name = posixpath.basename(posixpath.splitext(page.file.src_uri)[0])
+    notebook = nbformat.read(page.file.abs_src_path, 4)
+    outputs = notebooks.outputs(html, notebooks.alternatives(notebook.cells, lang, complain))
+    page.markdown = notebooks.markdown(notebook.cells)
+    page.meta = labs.front_matter(labs.read(ROOT / "docs" / "labs" / f"{name}.py"), lang)
+    page.meta["stamp"] = notebook.metadata.get("stamp")
+    page.edit_url = repository.edit(config.repo_url or "", f"docs/labs/{name}.py")
+    Page.render(page, config, files)  # MkDocs' own: links are checked, anchors known, the table of contents made
+    page.title = page._title_from_render or name
+    texts[lang][page.file.src_uri] = notebooks.filled(page.markdown, notebooks.texts(notebook.cells))
+    return f'<div class="notebook">{notebooks.filled(page.content, outputs)}</div>'
+
+
+def on_post_page(output, page, config):
+    src = page.file.src_uri
+    folder = Path(page.file.abs_dest_path).parent
+    if program := page.meta.pop("program", None):
+        folder.mkdir(parents=True, exist_ok=True)
+        files = page.meta["downloads"]
+        (folder / files["py"]).write_text(programs.as_script(program), "utf-8")
+        (folder / files["ipynb"]).write_text(programs.as_notebook(program), "utf-8")
+    # after the search plugin has read the page: KaTeX's markup is ten times the text
+    output = mathematics.rendered(output, lambda message: log.warning(f"{src}: {message}"))
+    if 'class="katex' in output:
+        link = get_relative_url("assets/katex/katex.min.css", page.url)
+        output = output.replace("</head>", f'<link rel="stylesheet" href="{link}"></head>', 1)
+    return on_post_template(output, "page.html", config)
+
+
+def on_post_template(output_content, template_name, config):
+    if not template_name.endswith(".html"):
+        return output_content
+    return languages.shared(output_content, config.extra["languages"][config.extra["lang"]]["dir"])
+
+
+def on_post_build(config):
+    if config.extra["lang"] != languages.default(config):
+        return
+    site, spec = Path(config.site_dir), config.extra["languages"]
+    patch(site)
+    for lang in languages.wanted(spec):
+        if lang != config.extra["lang"]:
+            log.info(f"{spec[lang]['name']}: /{spec[lang]['dir']}")
+            others.build(config, lang, labs.CACHE.parent / "serve" / lang)
+    here = [lang for lang in languages.wanted(spec) if built[lang]]
+    for lang in here:
+        for src in sorted(set(built[here[0]]) ^ set(built[lang])):
+            log.warning(f"{src} is not in both {here[0]} and {lang}: a page needs its translation")
+    root = config.site_url or "/"
+    roots = {lang: root + spec[lang]["dir"] for lang in here}
+    urls = {lang: [entry.url for entry in built[lang].values()] for lang in here}
+    (site / "sitemap.xml").write_text(indexes.sitemap(urls, roots, languages.HTML_LANG), "utf-8")
+    (site / "sitemap.xml.gz").unlink(missing_ok=True)
+    (site / "robots.txt").write_text(indexes.robots(root), "utf-8")
+    for lang in here:
+        machine_texts(site, config, lang, roots)
+
+
+def machine_texts(site, config, lang, roots):
+    """Write llms.txt and the Markdown of each page of a language."""
+    spec = config.extra["languages"]
+    folder = site / spec[lang]["dir"]
+    known = {src: roots[lang] + entry.url for src, entry in built[lang].items()}
+    names = {spec[other]["name"]: roots[other] for other in roots if other != lang}
+    summary = spec[lang].get("site_description") or config.site_description
+    text = indexes.llms(config.site_name, summary, roots[lang], list(built[lang].values()), names)
+    (folder / "llms.txt").write_text(text, "utf-8")
+    for src, markdown in texts[lang].items():
+        target = folder / built[lang][src].url / "index.md"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(indexes.absolute(markdown, src, known).strip() + "\n", "utf-8")
+
+
+def patch(site):
+    """Keep Material's script from asking other hosts, and from fetching what nobody asked for."""
+    bundles = list((site / "assets" / "javascripts").glob("bundle.*.min.js"))
+    for bundle in bundles:
+        text, wrong = assets.patched(bundle.read_text("utf-8"))
+        bundle.write_text(text, "utf-8")
+        for literal in wrong:
+            log.warning(f"{bundle.name} does not hold {literal} exactly once: look at PATCHES in docs/_site/hooks/assets.py")
+    if len(bundles) != 1:
+        log.warning(f"Material has {len(bundles)} bundles where one was expected: look at patch() in docs/_site/hooks")
