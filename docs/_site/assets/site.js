@@ -1,5 +1,5 @@
-// What Material leaves to us: links to the other language after instant navigation, keys for its labels,
-// wide formulas that a keyboard can scroll, and solutions that open on paper.
+// What Material leaves to us: links to the other language after instant navigation, names for what it makes late,
+// buttons for its check boxes, wide formulas that a keyboard can scroll, and solutions that open on paper.
 (function () {
   "use strict";
 
@@ -25,9 +25,24 @@
     });
   }
 
+  // Material makes these while the reader scrolls: a landmark around each copy button, a note's mark without a name.
+  const note = document.documentElement.lang.startsWith("zh") ? "注释" : "Note";
+  function nameLateThings() {
+    document.querySelectorAll("nav.md-code__nav:not([role])").forEach(function (nav) {
+      nav.setAttribute("role", "presentation");
+    });
+    document.querySelectorAll(".md-annotation__index:not([aria-label])").forEach(function (mark) {
+      const number = mark.querySelector("[data-md-annotation-id]");
+      mark.setAttribute("aria-label", note + " " + (number ? number.dataset.mdAnnotationId : ""));
+      mark.tabIndex = 0;
+    });
+  }
+  new MutationObserver(nameLateThings).observe(document.body, { childList: true, subtree: true });
+
   function onPage() {
     renewLanguageLinks();
     reachWideThings();
+    nameLateThings();
   }
 
   if (window.document$) {
@@ -40,12 +55,27 @@
     document.fonts.ready.then(reachWideThings);
   }
 
-  // Material opens a focused label on Enter; a button also answers to Space.
-  document.addEventListener("keydown", function (event) {
-    if (event.key === " " && event.target instanceof HTMLLabelElement && event.target.tabIndex === 0) {
-      event.preventDefault();
-      event.target.click();
-    }
+  // The index (a drawer on narrow screens) and the search are Material's check boxes; these buttons press them.
+  document.querySelectorAll("[data-opens]").forEach(function (button) {
+    const box = document.getElementById(button.dataset.opens);
+    button.addEventListener("click", function () {
+      box.click();
+    });
+    box.addEventListener("change", function () {
+      button.setAttribute("aria-expanded", String(box.checked));
+      const first = document.querySelector(box.id === "__search" ? ".md-search__input" : ".index a");
+      if (box.checked && first) {
+        requestAnimationFrame(function () {
+          first.focus();
+        });
+      }
+    });
+    document.addEventListener("keydown", function (event) {
+      if (event.key === "Escape" && box.checked) {
+        box.click();
+        button.focus();
+      }
+    });
   });
 
   let opened = [];

@@ -1,0 +1,68 @@
+"""Every page, in both languages: quiet, from one host, light, readable, and usable on a phone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.site.browser.pages import LANGUAGES, PAGES, ROOT, url
+
+BUDGET = 200_000  # bytes of a whole page before any click, compressed, fonts included
+AXE = ROOT / "docs/_site/node_modules/axe-core/axe.min.js"
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], "resultTypes": ["violations"]}
+
+
+def violations(page: Any) -> list[str]:
+    """What axe finds on the page as it stands: rule, number of places, the first of them."""
+    found = page.evaluate("rules => axe.run(document, rules)", RULES)["violations"]
+    return [f"{one['id']} ({len(one['nodes'])}x): {one['nodes'][0]['failureSummary']} {one['nodes'][0]['html'][:200]}" for one in found]
+
+
+@pytest.mark.parametrize(("language", "source"), PAGES)
+def test_page(visit, language: str, source: str) -> None:
+    seen = visit(LANGUAGES[language] + url(source), color_scheme="light")
+    page = seen.page
+
+    weight = seen.weight()
+    heaviest = sorted(weight.items(), key=lambda item: -item[1])[:8]
+    assert sum(weight.values()) <= BUDGET, f"{sum(weight.values())} bytes before any click, more than {BUDGET}: {heaviest}"
+
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    page.add_script_tag(content=Path(AXE).read_text("utf-8"))
+    assert violations(page) == [], "in light colours"
+
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("document.body.dataset.mdColorScheme == 'slate'")
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert violations(page) == [], "in dark colours, on a phone"
+
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= 360, f"on a phone of 360 px the page is {wide} px wide: {too_wide(page)}"
+    page.set_viewport_size({"width": 320, "height": 640})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320, f"at 320 px (400 % zoom): {too_wide(page)}"
+
+
+def too_wide(page: Any) -> list[str]:
+    """The elements that stick out at the right and are not inside something that scrolls."""
+    return page.evaluate("""() => [...document.querySelectorAll('body *')].filter(one => {
+        if (one.getBoundingClientRect().right <= innerWidth + 1) return false
+        for (let up = one.parentElement; up; up = up.parentElement)
+            if (getComputedStyle(up).overflowX != 'visible') return false
+        return true
+    }).slice(-3).map(one => one.outerHTML.slice(0, 160))""")
+
+
+def test_an_unknown_address_is_answered_in_both_languages(visit) -> None:
+    seen = visit(color_scheme="light")
+    missing = seen.address + "no/such/page/"
+    seen.expected_status[missing] = 404
+    seen.go("no/such/page/")
+    seen.troubles[:] = [one for one in seen.troubles if "404 (Not Found)" not in one]  # the console repeats the status
+    page = seen.page
+    assert page.locator("main section[lang=en] a").get_attribute("href")
+    page.add_script_tag(content=Path(AXE).read_text("utf-8"))
+    assert violations(page) == []
+    page.locator("main section[lang^=zh] a").click()
+    page.wait_for_url(seen.address + "zh/")
