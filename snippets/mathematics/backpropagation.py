@@ -62,7 +62,8 @@ db2 = delta_k  # (1, 1), the shape of b2
 delta_h = (W2.T @ delta_k) * h * (1 - h)  # (2, 1) @ (1, 1) -> (2, 1)
 dW1 = delta_h @ xc.T  # (2, 1) @ (1, 3) -> (2, 3), the shape of W1
 db1 = delta_h  # (2, 1), the shape of b1
-print(f"y = {y.item():.10f}   L = {L.item():.10f}   delta_k = {delta_k.item():.10f}")
+print(f"y = {y.item():.10f}   y - t = {(y - tc).item():.10f}   L = {L.item():.10f}")
+print(f"delta_k = {delta_k.item():.10f}")
 # --8<-- [end:by-hand]
 
 # --8<-- [start:example-a]
