@@ -1,0 +1,3 @@
+"""The pages are tests, too: tests/pages/plugin.py collects their blocks."""
+
+pytest_plugins = ["tests.pages.plugin"]

@@ -1,0 +1,1 @@
+"""What this project promises, as tests: run them with `make test`."""

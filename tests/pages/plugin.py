@@ -1,0 +1,123 @@
+"""The pytest plugin: every Python block of every page, docstring and README is a test.
+
+`pytest docs/en/training/optimizers.md` runs one page, `--record` rewrites its outputs and figures from that run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pages import checks, docstrings, programs, record, shown
+from tests.pages.fences import Block, Page, read
+from tests.pages.namespaces import namespace
+from tests.pages.project import ROOT, TOP, page_name
+
+
+class Wrong(Exception):
+    """A page is wrong; the message says where and what to do."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record", action="store_true", help="rewrite the outputs and figures that pages show")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect pages, the Markdown at the top, and the docstrings of the package."""
+    if file_path.suffix == ".md" and (page_name(file_path) or file_path in {ROOT / name for name in TOP}):
+        return PageFile.from_parent(parent, path=file_path)
+    if file_path.suffix == ".py" and file_path.is_relative_to(ROOT / "src"):
+        return DocstringFile.from_parent(parent, path=file_path)
+    return None
+
+
+class Item(pytest.Item):
+    """A test whose failure is a message for the author of a page."""
+
+    line = 0
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if isinstance(excinfo.value, Wrong):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, self.line - 1, f"{self.path.relative_to(ROOT)}::{self.name}"
+
+    @property
+    def place(self) -> str:
+        return self.path.relative_to(ROOT).as_posix()
+
+
+class PageFile(pytest.File):
+    """A page: first its fences, then its blocks in order."""
+
+    def collect(self) -> Iterable[pytest.Item]:
+        text, own = self.path.read_text("utf-8"), page_name(self.path)
+        page = read(text, own)
+        group = pytest.mark.xdist_group(own or self.path.stem.partition(".")[0])
+        items: list[Item] = [FencesItem.from_parent(self, name="fences", text=text, page=page)]
+        items += [BlockItem.from_parent(self, name=block.name, page=page, index=i, own=own)
+                  for i, block in enumerate(page.blocks)]
+        for item in items:
+            item.add_marker(group)  # the blocks of a page, in both languages, run in one process of pytest-xdist
+        return items
+
+
+class FencesItem(Item):
+    """Every Python block shown is tested, and every fence is one that we understand."""
+
+    def __init__(self, *, text: str, page: Page, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.text, self.page = text, page
+
+    def runtest(self) -> None:
+        problems = [f"{self.place}:{line}: {problem}" for line, problem in self.page.problems]
+        problems = problems or [f"{self.place}: {problem}" for problem in shown.differences(self.text, self.page)]
+        if problems:
+            raise Wrong("\n".join(problems))
+
+
+class BlockItem(Item):
+    """One block runs after the blocks before it, prints what the page shows and draws what the page shows."""
+
+    def __init__(self, *, page: Page, index: int, own: str | None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.blocks, self.index, self.own = page, index, own
+        self.line = page.blocks[index].line
+
+    @property
+    def block(self) -> Block:
+        return self.blocks.blocks[self.index]
+
+    def runtest(self) -> None:
+        names = tuple(block.name if self.own else f"{i + 1}" for i, block in enumerate(self.blocks.blocks))
+        run = programs.run(names, self.blocks.codes, fresh=self.config.option.record)
+        if self.config.option.record and self.own and self.index == 0:
+            for name in record.record(self.own, self.blocks, run):
+                self.config.get_terminal_writer().line(f"recorded snippets/{name}")
+        problems = checks.check(self.block, run.blocks[self.index], self.own)
+        if problems:
+            raise Wrong(checks.message(self.place, self.block, problems))
+
+
+class DocstringFile(pytest.File):
+    """The examples in the docstrings of a module."""
+
+    def collect(self) -> Iterable[pytest.Item]:
+        for name, page in docstrings.examples(self.path.read_text("utf-8")):
+            if page.problems:
+                yield FencesItem.from_parent(self, name=f"{name}::fences", text="", page=page)
+            for i, block in enumerate(page.blocks):
+                number = f" {i + 1}" if len(page.blocks) > 1 else ""
+                yield BlockItem.from_parent(self, name=f"{name}{number}", page=page, index=i, own=None)
+
+
+@pytest.fixture(scope="session")
+def page() -> Callable[[str], dict[str, Any]]:
+    """`page("training/optimizers")` is the namespace of that page's program after it has run; it runs once."""
+    return cache(namespace)
