@@ -21,17 +21,19 @@ def check(block: Block, result: Result, own: str | None) -> list[str]:
         return [f"the block raises\n{result.error.rstrip()}"]
     problems = []
     if result.err.strip():
-        problems.append("the block writes to stderr (a warning, a log line or a progress bar): mend its cause, or print "
-                        f"it on purpose.\n{result.err.rstrip()}")
-    return problems + output(block, result, own) + figures(block, result, own)
+        problems.append("the block writes to stderr (a warning, a log line or a progress bar): mend its cause, or "
+                        f"print it on purpose.\n{result.err.rstrip()}")
+    return problems + output(block, result, own) + (figures(block, result, own) if own else [])
 
 
 def output(block: Block, result: Result, own: str | None) -> list[str]:
     """Compare the output fence with what was printed."""
     if block.output is None:
-        return [f"the block prints, and a block that prints needs an output fence: add\n\n{fence(block, result, own)}\n\n"
-                + ("after a blank line, then run `make outputs`. " if own else "after a blank line. ")
-                + f"It printed:\n{clean(result.out)}"] if clean(result.out) else []
+        if not clean(result.out):
+            return []
+        then = "then run `make outputs`; it printed" if own else "it printed"
+        return ["the block prints, and a block that prints needs an output fence: after a blank line add\n\n"
+                f"{fence(block, result, own)}\n\n{then}\n{clean(result.out)}"]
     if own is None:
         shown = block.output.text
     else:
@@ -54,8 +56,8 @@ def fence(block: Block, result: Result, own: str | None) -> str:
     return f"``` {{.text .output}}\n{inside}\n```"
 
 
-def figures(block: Block, result: Result, own: str | None) -> list[str]:
-    """Compare the figure lines with what was drawn."""
+def figures(block: Block, result: Result, own: str) -> list[str]:
+    """Compare the figure lines with what was drawn. (A docstring may draw: it has no place for a figure.)"""
     new = drawn(block.name, result)
     problems = []
     if len(result.shown) > 1:
@@ -72,9 +74,9 @@ def figures(block: Block, result: Result, own: str | None) -> list[str]:
             made = ", ".join(new) or "none"
             problems.append(f"line {figure.line}: no figure `{name}` comes from the block before it (it drew {made}): "
                             "end the block with plt.show() and name the figure after the section, or write NAME.svg")
-        elif own and not path.exists():
+        elif not path.exists():
             problems.append(f"{path.name} is not recorded yet: run `make outputs`")
-        elif own and (difference := different_figure(new[name], path.read_text("utf-8"))):
+        elif (difference := different_figure(new[name], path.read_text("utf-8"))):
             problems.append(f"the figure `{name}` is not what the block draws, {difference}; {OUTPUTS}")
     return problems
 

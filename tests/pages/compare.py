@@ -75,6 +75,6 @@ def rounded(svg: str) -> str:
     """Cut coordinates to two decimals: a tenth of the bytes, and nobody sees the difference."""
 
     def cut(tag: re.Match[str]) -> str:
-        return re.sub(r"(?<![\w#.])-?\d+\.\d{3,}(?![\w%])", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), tag[0])
+        return re.sub(r"(?<![\w#.])-?\d+\.\d{3,}(?![\w%])", lambda m: f"{round(float(m[0]), 2):g}", tag[0])
 
     return re.sub(r"<[^>]*>", cut, svg)

@@ -106,8 +106,8 @@ def read(text: str, own: str | None = None) -> Page:
             last = Block(name_of(fence), fence.line, fence.text, fence.includes)
             blocks.append(last)
             if own and fence.literal:
-                problems.append((fence.line, "a page holds no Python, only includes: move these lines into a section of "
-                                             f'snippets/{own}.py and write `--8<-- "{own}.py:NAME"`'))
+                problems.append((fence.line, "a page holds no Python, only includes: move these lines into a section "
+                                             f'of snippets/{own}.py and write `--8<-- "{own}.py:NAME"`'))
         elif fence.kind == "output" and last is not None:
             last.output, last = fence, None
         elif fence.kind == "output":

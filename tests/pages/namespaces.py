@@ -20,23 +20,23 @@ from tests.pages.project import page_path
 @contextlib.contextmanager
 def undisturbed() -> Any:
     """Put back what a program may set for the whole process."""
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002
+    states = random.getstate(), np.random.get_state()
     dtype, deterministic = torch.get_default_dtype(), torch.are_deterministic_algorithms_enabled()
     anomaly = torch.is_anomaly_enabled()
-    import matplotlib as mpl
+    from matplotlib import pyplot, rc_context
 
     from tests.pages import drawing
 
     try:
-        with torch.random.fork_rng(devices=[]), mpl.rc_context(), warnings.catch_warnings():
+        with torch.random.fork_rng(devices=[]), rc_context(), warnings.catch_warnings():
             warnings.simplefilter("default")
             drawing.use()
             yield
     finally:
         drawing.SHOWN.clear()
-        mpl.pyplot.close("all")
+        pyplot.close("all")
         random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
+        np.random.set_state(states[1])
         torch.set_default_dtype(dtype)
         torch.use_deterministic_algorithms(deterministic)
         torch.autograd.set_detect_anomaly(anomaly)
@@ -47,10 +47,10 @@ def namespace(name: str) -> dict[str, Any]:
     blocks = read(page_path(name).read_text("utf-8"), name).blocks
     assert blocks, f"the page {name} has no Python blocks"
     names: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
-    with undisturbed(), tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        with contextlib.redirect_stdout(io.StringIO()):
-            for block in blocks:
-                where = f"<{name} {block.name}>"
-                linecache.cache[where] = (len(block.code), None, block.code.splitlines(keepends=True), where)
-                exec(compile(block.code, where, "exec", dont_inherit=True), names)
+    quiet = contextlib.redirect_stdout(io.StringIO())
+    with undisturbed(), quiet, tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        for block in blocks:
+            where = f"<{name} {block.name}>"
+            linecache.cache[where] = (len(block.code), None, block.code.splitlines(keepends=True), where)
+            exec(compile(block.code, where, "exec", dont_inherit=True), names)
     return names

@@ -101,6 +101,8 @@ class BlockItem(Item):
             for name in record.record(self.own, self.blocks, run):
                 self.config.get_terminal_writer().line(f"recorded snippets/{name}")
         problems = checks.check(self.block, run.blocks[self.index], self.own)
+        if self.own and run.open and self.index == len(run.blocks) - 1:
+            problems.append(f"the page draws {run.open} figure(s) and never shows them: end the block with plt.show()")
         if problems:
             raise Wrong(checks.message(self.place, self.block, problems))
 
@@ -112,7 +114,7 @@ class DocstringFile(pytest.File):
         for name, page in docstrings.examples(self.path.read_text("utf-8")):
             if page.problems:
                 yield FencesItem.from_parent(self, name=f"{name}::fences", text="", page=page)
-            for i, block in enumerate(page.blocks):
+            for i in range(len(page.blocks)):
                 number = f" {i + 1}" if len(page.blocks) > 1 else ""
                 yield BlockItem.from_parent(self, name=f"{name}{number}", page=page, index=i, own=None)
 

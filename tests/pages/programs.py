@@ -48,10 +48,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Run:
-    """What a program did."""
+    """What a program did. `open` counts figures that were drawn and never shown."""
 
     blocks: tuple[Result, ...]
     seconds: float
+    open: int = 0
 
 
 _session: dict[tuple[str, ...], Run] = {}
@@ -74,7 +75,7 @@ def understood(answer: dict[str, Any], count: int) -> Run:
     """The worker's answer as a Run, one result for each block."""
     blocks = [Result(b["out"], b["err"], b["error"], tuple(b["shown"]), tuple(b["written"].items()))
               for b in answer["blocks"]]
-    return Run((*blocks, *[Result(ran=False)] * (count - len(blocks))), answer["seconds"])
+    return Run((*blocks, *[Result(ran=False)] * (count - len(blocks))), answer["seconds"], answer["open"])
 
 
 def execute(names: tuple[str, ...], codes: tuple[str, ...]) -> dict[str, Any]:
@@ -95,7 +96,7 @@ def execute(names: tuple[str, ...], codes: tuple[str, ...]) -> dict[str, Any]:
             return dict(json.loads(result.read_text("utf-8")))
     why = "it took longer than 120 s" if status == "14" else f"its process ended with status {status or 'unknown'}"
     crash = {"out": "", "err": "", "error": f"the program did not finish: {why}", "shown": [], "written": {}}
-    return {"blocks": [crash], "seconds": 0.0}
+    return {"blocks": [crash], "seconds": 0.0, "open": 0}
 
 
 @cache

@@ -13,7 +13,6 @@ from mkdocs.config import load_config
 
 from tests.pages.paths import ROOT
 
-
 SNIPPETS = ROOT / "snippets"
 LANGUAGES = ("en", "zh")
 # Markdown at the top of the repository whose blocks are tested as well; their code is written out, not included.

@@ -22,7 +22,7 @@ def versions() -> str:
 
 def header(seconds: float) -> str:
     """The first line of an .out file: the build makes the page's stamp from it."""
-    today = datetime.datetime.now(datetime.timezone.utc).date()
+    today = datetime.datetime.now(datetime.UTC).date()
     return f"# recorded {today} | {versions()} | {seconds:.1f} s"
 
 

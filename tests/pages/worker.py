@@ -46,10 +46,8 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
             results.append(run_block(name, code, main.__dict__, streams))
             if results[-1]["error"]:
                 break
-        else:
-            if results and (left := open_figures()):
-                results[-1]["error"] = f"{left} figure(s) drawn but never shown: end the block with plt.show()"
-    return {"blocks": results, "seconds": time.monotonic() - began}
+        left = open_figures()
+    return {"blocks": results, "seconds": time.monotonic() - began, "open": left}
 
 
 def run_block(name: str, code: str, namespace: dict[str, Any], streams: dict[int, Any]) -> dict[str, Any]:
@@ -96,7 +94,7 @@ def captured() -> Any:
             old = os.dup(number)
             stack.callback(os.dup2, old, number)
             os.dup2(file.fileno(), number)
-            stream = open(os.dup(number), "w", encoding="utf-8", newline="\n", buffering=1)  # noqa: SIM115
+            stream = os.fdopen(os.dup(number), "w", encoding="utf-8", newline="\n", buffering=1)
             stack.callback(setattr, sys, name, getattr(sys, name))
             setattr(sys, name, stream)
             streams[number] = file
