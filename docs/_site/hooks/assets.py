@@ -22,7 +22,7 @@ def missing(modules: Path = MODULES) -> str:
     """Return a sentence when the npm packages are not there, else nothing."""
     if all((modules / name).is_dir() for name in ("katex", "mermaid")):
         return ""
-    return "The site's front-end packages are missing: run `make setup` (or `npm ci` in docs/_site) once, then try again."
+    return "The site's front-end packages are missing: run `make setup` (or `npm ci` in docs/_site) once."
 
 
 def stylesheet(folder: Path = SITE / "assets" / "css") -> str:

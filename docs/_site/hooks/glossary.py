@@ -89,12 +89,14 @@ def linked(content: str, entries: list[Entry], lang: str, href: str) -> str:
         title = html.escape(re.sub(r"[`*$]", "", entry["definition"][lang]), quote=True)
         return f'<a class="term" href="{href}#{entry["id"]}" title="{title}">{match[0]}</a>'
 
-    out, stack = [], []
+    out: list[str] = []
+    stack: list[bool] = []  # for each open element: is its text left alone?
     for token in TOKEN.finditer(content):
         text, closing, tag, rest, empty = token[0], token[1], token[2], token[3], token[4]
         if tag and tag not in VOID and not empty:
             if not closing:
-                stack.append(tag in SILENT or 'class="arithmatex"' in rest or "output" in rest or bool(stack and stack[-1]))
+                silent = tag in SILENT or re.search(r'class="[^"]*(?:arithmatex|output|highlight)', rest)
+                stack.append(bool(silent or (stack and stack[-1])))
             elif stack:
                 stack.pop()
         out.append(pattern.sub(link, text) if not tag and text[0] != "<" and not (stack and stack[-1]) else text)

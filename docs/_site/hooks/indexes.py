@@ -1,4 +1,4 @@
-"""What machines read: the sitemap with both languages of each page, robots.txt, and llms.txt with the pages' Markdown."""
+"""What machines read: the sitemap with both languages of each page, robots.txt, llms.txt and the pages' Markdown."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def sitemap(pages: Mapping[str, Sequence[str]], roots: Mapping[str, str], langs:
         for url in urls:
             twins = [(langs[other], roots[other] + url) for other in pages if url in pages[other]]
             twins.append(("x-default", roots[default] + url))
-            links = "".join(f'<xhtml:link rel="alternate" hreflang="{code}" href={quoteattr(to)}/>' for code, to in twins)
+            links = "".join(f'<xhtml:link rel="alternate" hreflang="{c}" href={quoteattr(to)}/>' for c, to in twins)
             lines.append(f"<url><loc>{escape(roots[lang] + url)}</loc>{links}</url>")
     return "\n".join([*lines, "</urlset>", ""])
 

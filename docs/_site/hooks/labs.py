@@ -8,8 +8,9 @@ A lab is docs/labs/NAME.py. A Markdown cell belongs to one language by its tag, 
     # %% alt_en="The loss falls" alt_zh="损失下降"          a code cell that draws a figure says what one sees
 
 The header comment of the script (`# ---` … `# ---`) holds the page's front matter as on any page; a value that differs
-is `{en: …, zh: …}`, for example `description: {en: "…", zh: "…"}`. What was executed is kept in .cache/labs under a digest of everything that can change it:
-the lab's code, src/dlguide, the figures' style and the versions. Prose can be edited without running the lab again.
+is `{en: …, zh: …}`, for example `description: {en: "…", zh: "…"}`. What was executed is kept in .cache/labs under a
+digest of everything that can change it: the lab's code, src/dlguide, the figures' style and the versions. Prose can be
+edited without running the lab again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import datetime
 import hashlib
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
@@ -130,7 +132,7 @@ def run(notebook: NotebookNode, name: str, say: Callable[[str], None], root: Pat
         client = NotebookClient(work, timeout=SECONDS, kernel_name="python3", on_cell_start=tell,
                                 resources={"metadata": {"path": folder}})
         try:
-            client.execute(env=env)
+            client.execute(env=env, stderr=subprocess.DEVNULL)  # the kernel's own notes; a cell's stderr is an output
         except CellExecutionError as error:
             raise LabError(failure(name, work, f"{error.ename}: {error.evalue}")) from None
         except (CellTimeoutError, DeadKernelError) as error:
@@ -140,7 +142,7 @@ def run(notebook: NotebookNode, name: str, say: Callable[[str], None], root: Pat
     for cell in work.cells:
         cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     work.metadata["stamp"] = {
-        "recorded": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+        "recorded": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "torch": version("torch").split("+")[0],
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "seconds": f"{seconds:.1f}",

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterable
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
@@ -68,7 +68,7 @@ def child(config: MkDocsConfig, lang: str) -> MkDocsConfig:
         site_description=spec["site_description"],
         copyright=spec["copyright"],
         nav=translated(deepcopy(config["nav"]), spec["nav"]),
-        strict=config.strict,
+        strict=False,  # its warnings are counted with those of the language that builds it
     )
     other.theme["language"] = lang
     other.extra["lang"] = lang
@@ -98,7 +98,7 @@ class Others:
     """Builds the other languages, and remembers while serving what it built last."""
 
     def __init__(self) -> None:
-        self.command = "build"
+        self.command: Literal["build", "gh-deploy", "serve"] = "build"
         self.kept: dict[str, str] = {}
 
     def build(self, config: MkDocsConfig, lang: str, store: Path, dirty: bool = False) -> bool:

@@ -86,8 +86,10 @@ def on_files(files, config):
         files.append(File.generated(config, f"labs/{path.stem}.ipynb", abs_src_path=str(target)))
     if lang == languages.default(config):
         for address, what in assets.collect():
-            kind = {"content": what} if isinstance(what, str) else {"abs_src_path": str(what)}
-            files.append(File.generated(config, address, **kind))
+            if isinstance(what, str):
+                files.append(File.generated(config, address, content=what))
+            else:
+                files.append(File.generated(config, address, abs_src_path=str(what)))
     return files
 
 
@@ -251,6 +253,6 @@ def patch(site):
         text, wrong = assets.patched(bundle.read_text("utf-8"))
         bundle.write_text(text, "utf-8")
         for literal in wrong:
-            log.warning(f"{bundle.name} does not hold {literal} exactly once: look at PATCHES in docs/_site/hooks/assets.py")
+            log.warning(f"{bundle.name} does not hold {literal} exactly once: see PATCHES in assets.py")
     if len(bundles) != 1:
-        log.warning(f"Material has {len(bundles)} bundles where one was expected: look at patch() in docs/_site/hooks")
+        log.warning(f"Material has {len(bundles)} bundles where one was expected: see patch() in main.py")

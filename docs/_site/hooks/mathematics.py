@@ -1,7 +1,7 @@
-"""Formulas: rendered by KaTeX while the site is built, each display formula with the seal of the test that proves it.
+r"""Formulas: rendered by KaTeX while the site is built, each display formula with the seal of the test that proves it.
 
-pymdownx.arithmatex leaves `<span class="arithmatex">\\(…\\)</span>` and the same with `div` and `\\[…\\]`. The search plugin
-reads the page with those; KaTeX's markup, ten times as long, comes after it.
+pymdownx.arithmatex leaves `<span class="arithmatex">\(…\)</span>` and the same with `div` and `\[…\]`. The search
+plugin reads the page with those; KaTeX's markup, ten times as long, comes after it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Notebook pages in the look of the other pages.
 
-mkdocs-jupyter turns the executed notebook into 590 KB of JupyterLab. Of that, only the cells' outputs are kept; Markdown
-and code go through the site's own Markdown, so that headings, links, formulas and code blocks are those of any page.
+mkdocs-jupyter turns the executed notebook into 590 KB of JupyterLab. Of that, only the cells' outputs are kept. Markdown
+and code go through the site's own Markdown: headings, links, formulas and code blocks are those of any page.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def filled(content: str, outputs: list[list[str]]) -> str:
 def outputs(page: str, alts: tuple[str, ...]) -> list[list[str]]:
     """Return the outputs of each code cell of an nbconvert page, without JupyterLab's markup."""
     soup = BeautifulSoup(page, "html.parser")
-    cells = soup.select(".jp-CodeCell")
+    cells = soup.select(".jp-Notebook > .jp-CodeCell")
     return [[one(output, alt, f"c{i}-{j}") for j, output in enumerate(cell.select(".jp-OutputArea-output"))]
             for i, (cell, alt) in enumerate(zip(cells, alts, strict=True))]
 

@@ -6,6 +6,7 @@ Their code is shown in the page's colours, yet not as blocks of the class `langu
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 from pygments import highlight
@@ -45,7 +46,7 @@ def rest(source: str) -> str:
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             lines[first - 1:node.end_lineno] = ["\0"] * (node.end_lineno - first + 1)  # type: ignore[operator]
     kept = "\n".join(line for line in lines if line != "\0")
-    return "\n".join(part for part in kept.split("\n\n\n") if part.strip()).strip()
+    return re.sub(r"\n{4,}", "\n\n\n", kept).strip()
 
 
 def page(lang: str, path: str, title: str, source: str, named: list[str]) -> str:
@@ -65,7 +66,8 @@ def code(source: str) -> str:
     """Return highlighted code as a block of raw HTML, which Markdown leaves alone (so it holds no empty line)."""
     if not source.strip():
         return ""
-    inner = highlight(source, PythonLexer(), HtmlFormatter(nowrap=True)).strip("\n").replace("\n\n", "\n<span></span>\n")
+    inner = highlight(source, PythonLexer(), HtmlFormatter(nowrap=True)).strip("\n")
+    inner = re.sub(r"\n(?=\n)", "\n<span></span>", inner)
     return f'<div class="highlight proof-code"><pre><span></span><code>{inner}</code></pre></div>'
 
 

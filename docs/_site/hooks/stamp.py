@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 HEADER = re.compile(
-    r"# recorded (?P<recorded>\d{4}-\d\d-\d\d) \| torch (?P<torch>\S+) \| Python (?P<python>\S+) \| (?P<seconds>[\d.]+) s"
+    r"# recorded (?P<recorded>\d{4}-\d\d-\d\d) \| torch (?P<torch>\S+)"
+    r" \| Python (?P<python>\S+) \| (?P<seconds>[\d.]+) s"
 )
 
 
