@@ -89,17 +89,17 @@ def train(layers, steps, rate=0.5):
 def report(name, layers):
     rows = layers[0].W
     loss = backprop(layers, x, t)["L"].item()
-    print(f"{name}: loss {loss:.6f}, rows equal: {torch.equal(rows[0], rows[1])}")
+    print(f"{name:21}  loss {loss:.6f}  rows equal: {torch.equal(rows[0], rows[1])}")
 
 
-report("before         ", a_layers)
+report("before", a_layers)
 report("after 500 steps", train(a_layers, 500))
 print([round(v, 4) for v in train(a_layers, 500)[0].W[0].tolist()])
 # --8<-- [end:symmetry]
 
 # --8<-- [start:broken]
 unequal = [a_layers[0], Layer(tensor([[1, 0.5]]), tensor([0]))]
-report("unequal W2, 500 steps", train(unequal, 500))
+report("W2 unequal, 500 steps", train(unequal, 500))
 # --8<-- [end:broken]
 
 # --8<-- [start:example-b]

@@ -13,7 +13,7 @@ from torch import Tensor
 from dlguide.backprop import Layer, backprop
 from dlguide.functions import Loss
 
-RADIUS = 0.27  # of a neuron; neighbours in a column stand at least 1 apart, columns 2.4
+RADIUS = 0.3  # of a neuron; neighbours in a column stand at least 1 apart, columns 2
 
 
 def draw_network(layers: Sequence[Layer], x: Tensor, t: Tensor, loss: str | Loss = "half_sse") -> Figure:
@@ -55,9 +55,9 @@ def draw_network(layers: Sequence[Layer], x: Tensor, t: Tensor, loss: str | Loss
     outputs = [a.value for z, a in pairwise(trace) if z.symbol.startswith("z")]
     names = [a.symbol for z, a in pairwise(trace) if z.symbol.startswith("z")]
     tallest = max(len(values) for values in [x, *outputs])
-    columns = [_column(2.4 * i, len(values), tallest) for i, values in enumerate([x, *outputs])]
+    columns = [_column(2.0 * i, len(values), tallest) for i, values in enumerate([x, *outputs])]
 
-    figure, ax = plt.subplots(figsize=(7, 1.2 + tallest), layout="constrained")
+    figure, ax = plt.subplots(figsize=(5.6, 1.1 + tallest), layout="constrained")
     for layer, left, right in zip(layers, columns, columns[1:], strict=False):
         for row, end in zip(layer.W, right, strict=True):
             for weight, start in zip(row, left, strict=True):
@@ -65,16 +65,16 @@ def draw_network(layers: Sequence[Layer], x: Tensor, t: Tensor, loss: str | Loss
     for name, values, column in zip(["x", *names], [x, *outputs], columns, strict=True):
         for j, (value, centre) in enumerate(zip(values, column, strict=True)):
             ax.add_patch(plt.Circle(centre, RADIUS, fill=False, edgecolor="C0", linewidth=1.5))
-            ax.text(*centre, f"{value.item():.3g}", ha="center", va="center", fontsize=8)
+            ax.text(*centre, f"{value.item():.3g}", ha="center", va="center")
             index = f"_{j + 1}" if len(values) > 1 else ""
-            ax.text(centre[0], centre[1] + RADIUS + 0.04, f"${name[0]}{index}$", ha="center", va="bottom", fontsize=8)
+            ax.text(centre[0], centre[1] + RADIUS + 0.04, f"${name[0]}{index}$", ha="center", va="bottom")
     for step, column in zip(deltas, columns[1:], strict=True):
         for value, centre in zip(step.value, column, strict=True):
             label = rf"$\delta$ = {value.item():.3g}"
-            ax.text(centre[0], centre[1] - RADIUS - 0.05, label, ha="center", va="top", fontsize=8, color="C1")
+            ax.text(centre[0] + 0.15, centre[1] - RADIUS - 0.05, label, ha="center", va="top", color="C1")
 
     end, top = columns[-1][0], tallest / 2 + 0.2
-    ax.text(end[0] + 0.45, end[1], f"$L$ = {trace['L'].item():.3g}", ha="left", va="center", fontsize=8)
+    ax.text(end[0] + 0.45, end[1], f"$L$ = {trace['L'].item():.3g}", ha="left", va="center")
     ax.annotate("forward: values", (end[0], top), (0, top), va="center", color="C0", arrowprops=_arrow("C0"))
     ax.annotate(
         "backward: deltas", (0, -top), (end[0], -top), ha="right", va="center", color="C1", arrowprops=_arrow("C1")
@@ -96,8 +96,9 @@ def _connect(ax: Axes, start: tuple[float, float], end: tuple[float, float], wei
     length = ((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5
     ux, uy = (x1 - x0) / length, (y1 - y0) / length
     ax.plot([x0 + RADIUS * ux, x1 - RADIUS * ux], [y0 + RADIUS * uy, y1 - RADIUS * uy], color="0.5", linewidth=0.8)
-    at = 0.24
-    ax.text(x0 + at * (x1 - x0), y0 + at * (y1 - y0) + 0.03, f"{weight:.3g}", fontsize=7, ha="center", va="bottom")
+    at, up = 0.27, 0.12  # a share of the line, and the distance from it on its upper side
+    x, y = x0 + at * (x1 - x0) - up * uy, y0 + at * (y1 - y0) + up * ux
+    ax.text(x, y, f"{weight:.3g}", ha="center", va="center", fontsize=9)
 
 
 def _arrow(color: str) -> dict[str, str]:
