@@ -31,7 +31,7 @@ check: setup ## style and types only: ruff and mypy
 	$(VENV) -m mypy
 
 outputs: setup ## run the pages and rewrite the outputs and figures they show
-	$(VENV) -m pytest docs --record -q -p no:xdist
+	$(VENV) -m pytest docs --record -q
 
 translated: setup ## show what changed in English since its translation, then mark it translated
 	@$(VENV) -m tests.pages.translated
