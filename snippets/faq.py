@@ -77,7 +77,8 @@ import torch.nn.functional as F
 prediction = torch.tensor([0.5, 2.0, 7.0])
 target = torch.tensor([1.0, 2.0, 3.0])
 for loss in (F.mse_loss, F.l1_loss, F.huber_loss):
-    print(f"{loss.__name__:10} {loss(prediction, target).item():.4f}")
+    each = " ".join(f"{e:6.3f}" for e in loss(prediction, target, reduction="none"))
+    print(f"{loss.__name__:10} {each}   mean {loss(prediction, target).item():.4f}")
 # --8<-- [end:losses]
 
 # --8<-- [start:cross-entropy]

@@ -19,7 +19,7 @@
 # - say what `eval()` changes;
 # - recognise a flatten that regroups the batch.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="2e5212bc"
 # # 用 CNN 识别手写数字 { #digits-cnn }
 #
 # 卷积神经网络（CNN）透过一个个小窗口看图片。这个实验跟着一个批次逐层走过网络，把它训练到 98 % 以上，看看它学到了什么，再看一种会悄悄把不同图片混在一起的展平写法。
@@ -64,7 +64,7 @@ print(f"pixel mean {data.mean:.2f} and standard deviation {data.std:.2f} taken o
 # 6. Compute the loss and its gradients.
 # 7. Let the optimizer move the weights. Then take the next batch and start again at step 2.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="5e9dcf31"
 # 像素做了标准化：减去训练集像素的均值，再除以标准差。这两个数只从训练集算出来，另外两份数据也用这两个数。
 #
 # ## 七个步骤 { #steps }
@@ -104,7 +104,7 @@ assert after < before
 #
 # The function below checks the rule against PyTorch. Then it follows 28 x 28 pictures through two 3 x 3 convolutions without padding, 64 filters in the second, in two networks that are often mixed up: one pools once at the end, the other pools after each convolution. The number for the first does not fit the second.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="10eb0084"
 # ## 特征图有多大 { #size }
 #
 # 窗口边长 $k$、填充 $p$、步幅 $s$ 时，边长 $H$ 变成 $\lfloor (H + 2p - k)/s \rfloor + 1$。池化也是这条规则，只是 $s = k$。展平之后的线性层，输入个数必须等于通道数乘高乘宽。
@@ -131,7 +131,7 @@ print(f"two poolings: 28 -> 26 -> 13 -> 11 -> {twice}, then 64 * {twice} * {twic
 #
 # Steps 2 to 7, for all batches of 30 epochs, are one call to [fit][dlguide.train.fit]. [CNN][dlguide.models.CNN] works out the size of its linear layer from the shape of a picture, so the same line trains on MNIST.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="24ae6c70"
 # ## 训练 { #training }
 #
 # 第 2 到第 7 步，对 30 轮里的所有批次，就是一次 [fit][dlguide.train.fit] 调用。[CNN][dlguide.models.CNN] 会根据图片的形状自己算出线性层的大小，所以同一行代码也能在 MNIST 上训练。
@@ -155,7 +155,7 @@ plt.show()
 #
 # Training is finished, and nothing more will be chosen. Only now does the test part come in.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="9544df22"
 # 验证损失不再下降以后，训练损失还在降：从那里开始，网络只是在背训练图片。最后留下的是虚线处的权重。
 #
 # ## 测试集，只看一次 { #test }
@@ -172,20 +172,20 @@ assert test.accuracy >= 0.98
 # %% [markdown] tags=["en"]
 # ## What it has learned { #filters }
 #
-# The first layer has 32 filters of 3 x 3 weights. Below are the first 16 of them, and under each what it makes of one digit after the ReLU. Several filters answer to edges of one direction, others to strokes or to empty paper.
+# The first layer has 32 filters of 3 x 3 weights. Below are the first 8 of them, and under each what it makes of one digit after the ReLU: bright where the picture looks like the filter, dark where it does not. Nobody has drawn these filters. They are what made the loss small.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="2831cee7"
 # ## 它学到了什么 { #filters }
 #
-# 第一层有 32 个 3 × 3 的卷积核。下面画出前 16 个，每个卷积核下面是它作用在同一个数字上、再过 ReLU 的结果。有几个卷积核对某个方向的边缘有反应，另一些对笔画或空白有反应。
+# 第一层有 32 个 3 × 3 的卷积核。下面画出前 8 个，每个卷积核下面是它作用在同一个数字上、再过 ReLU 的结果：图片和卷积核像的地方亮，不像的地方暗。这些卷积核不是谁设计的，而是让损失变小的过程中自己形成的。
 
-# %% alt_en="Two rows of 16 small squares: above, filters of 3 by 3 weights; below, the same digit as each filter sees it, with different edges and strokes bright" alt_zh="两行各 16 个小方块：上面是 3 × 3 的卷积核，下面是同一个数字经过各个卷积核后的样子，亮的边缘和笔画各不相同"
+# %% alt_en="Two rows of eight squares: above, filters of 3 by 3 weights; below, the same digit as each filter sees it, with different parts of it bright" alt_zh="两行各八个方块：上面是 3 × 3 的卷积核，下面是同一个数字经过各个卷积核后的样子，亮的部位各不相同"
 model = model.to("cpu")
 filters = model.features[0].weight.detach()  # [32, 1, 3, 3]
 with torch.no_grad():
     maps = F.relu(model.features[0](x[:1]))[0]  # [32, H, W]
-figure, axes = plt.subplots(2, 16, figsize=(7, 1.3))
-for i in range(16):
+figure, axes = plt.subplots(2, 8, figsize=(7, 2))
+for i in range(8):
     axes[0, i].imshow(filters[i, 0].numpy(), cmap="gray")
     axes[1, i].imshow(maps[i].numpy(), cmap="gray")
 for ax in axes.flat:
@@ -197,7 +197,7 @@ plt.show()
 #
 # **A flatten that regroups the batch.** `view(-1, k)` asks for rows of $k$ numbers and lets PyTorch work out how many rows. If $k$ is wrong, the rows no longer are pictures. When the sizes happen to divide, no error says so. Here 9 pictures of 256 numbers become 16 rows of 144, each with pieces of two pictures. `flatten(1)` cannot do that: it never touches the batch dimension.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="974e3812"
 # ## 常见错误 { #what-goes-wrong }
 #
 # **展平时打乱了批次。** `view(-1, k)` 要求每行 $k$ 个数，行数由 PyTorch 去凑。$k$ 写错时，一行就不再是一张图片；碰巧能整除时，连报错都没有。下面 9 张图片、每张 256 个数，变成了 16 行、每行 144 个数，每行都掺着两张图片。`flatten(1)` 不会出这种事，它从不碰批次那一维。
@@ -217,7 +217,7 @@ for n in range(1, 33):
 # %% [markdown] tags=["en"]
 # The loss usually notices, because it counts the targets. [fit][dlguide.train.fit] says in one sentence what is wrong:
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="e6b81224"
 # 损失函数一般会发现，因为它要数目标的个数。[fit][dlguide.train.fit] 会用一句话说明错在哪里：
 
 
@@ -241,7 +241,7 @@ except ValueError as e:
 # %% [markdown] tags=["en"]
 # **`eval()` is forgotten.** The CNN above has no layer that behaves differently in training, so here it does no harm. With batch normalisation or dropout it does: in training mode the answer for a picture depends on the other pictures of its batch, or on chance. In `eval` mode it depends on the picture alone.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="db0b4da8"
 # **忘了 `eval()`。** 上面的 CNN 没有训练和推理行为不同的层，所以忘了也没事。一旦加上批量归一化或 Dropout 就不同了：在训练模式下，一张图片的结果取决于同一批次里的其他图片，或者取决于运气；在 `eval` 模式下只取决于这张图片自己。
 
 # %%
@@ -271,7 +271,7 @@ for mode in ("train", "eval"):
 # 1. Shift every validation picture one pixel to the right. Which loses more accuracy, the CNN or an MLP? Why?
 # 2. Build a head that works for pictures of any size, without knowing height and width. `nn.AdaptiveAvgPool2d(1)` takes the mean of each feature map.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="237268cb"
 # **拿测试集当验证集。** 这样最佳轮次是用测试集挑的，报告出来的准确率是 30 个数里最大的那个，而不是一个网络的准确率。要像 [load][dlguide.data.load] 那样单独分出一份验证集。
 #
 # **根本没有评估。** 训练损失下降，并不说明网络认得没见过的数字。
@@ -287,7 +287,7 @@ for mode in ("train", "eval"):
 #
 # The MLP has a weight of its own for each pixel, so a shifted digit meets other weights. The filters of the CNN are the same everywhere, and pooling forgives a small shift. It still loses some, because its linear layers do have a weight for each place.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="27a3b5cd"
 # <details markdown="1">
 # <summary>答案 1</summary>
 #
@@ -313,7 +313,7 @@ assert kept["CNN"] > kept["MLP"]
 # <details markdown="1">
 # <summary>Solution 2</summary>
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="7b001f61"
 # </details>
 #
 # <details markdown="1">
@@ -335,7 +335,7 @@ for side in (8, 28, 33):
 # - [PyTorch: torch.nn.BatchNorm2d](https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html), what training and evaluation mode compute
 # - The next lab: [Digit rows with RNN, LSTM and GRU](digits-rnn.py)
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="f2c2cfcf"
 # </details>
 #
 # ## 参考资料 { #references }

@@ -22,7 +22,7 @@
 #
 # Everything runs on a CPU in a few seconds. With MNIST in a folder of yours, change `DATA` to `"mnist"`; the [reference](../reference/data.md) says how to get it.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="1a6c62c7"
 # # 用 MLP 识别手写数字 { #digits-mlp }
 #
 # 这个实验训练一个只有一个隐藏层的多层感知机（MLP）来认数字。先手写训练循环，看看为什么只走两步等于没训练，再把循环换成一次函数调用，结果完全相同。
@@ -57,7 +57,7 @@ DEVICE = choose_device("auto")  # CUDA, else MPS, else CPU
 #
 # The digits are pictures of 8 x 8 pixels that people wrote on forms. Each pixel is a number from 0 (paper) to 1 (ink). They are cut into three parts that share no picture: the training part changes the weights, the validation part chooses between settings, and the test part is looked at once, at the end.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="7aa4b71f"
 # ## 数据 { #data }
 #
 # 这些数字是人们填表时写下的，缩成 8 × 8 像素。每个像素是 0（白纸）到 1（墨迹）之间的一个数。数据分成互不重叠的三份：训练集用来改变权重，验证集用来挑选设置，测试集只在最后看一次。
@@ -96,7 +96,7 @@ plt.show()
 #
 # The network ends with logits. There is no softmax in it, because `F.cross_entropy` applies the softmax itself.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="a210f4ca"
 # ## 网络 { #network }
 #
 # 两个线性层，中间夹一个 ReLU。对 $N$ 张图片组成的一个批次：
@@ -139,7 +139,7 @@ print(sum(p.numel() for p in net.parameters()), "parameters")
 #
 # A network that knows nothing should give each of the ten classes about the same probability. Then the cross-entropy is close to $\ln 10$. A first loss far from it is a sign that something is wrong with the scale of the inputs or the weights.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="348453b9"
 # ## 迈出第一步之前 { #before }
 #
 # 一个什么都还没学的网络，应该给十个类别差不多的概率，这时交叉熵接近 $\ln 10$。如果第一个损失离它很远，多半是输入或权重的尺度出了问题。
@@ -157,7 +157,7 @@ assert abs(start.loss - math.log(10)) < 0.1
 #
 # First the mistake: a learning rate of 0.001 and two steps. The code runs without an error, and the loss even falls a little. But the network is as good as untrained, and only a measured accuracy shows it.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="5b898a3c"
 # ## 训练循环 { #loop }
 #
 # 一步（step）就是五行代码。一轮（epoch）是把打乱的训练集按批次过一遍。每次 `backward` 之前要清掉旧梯度，因为 PyTorch 会把新梯度加到旧梯度上。
@@ -186,7 +186,7 @@ assert after_two.accuracy < 0.3
 # %% [markdown] tags=["en"]
 # Now the same five lines with a learning rate of 0.1, for 50 epochs. After each epoch the validation part is measured, without touching a weight.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="30599507"
 # 现在用同样的五行代码，学习率 0.1，训练 50 轮。每轮结束后在验证集上测一次，测的时候不动任何权重。
 
 # %%
@@ -209,7 +209,7 @@ for epoch in range(1, 51):
 #
 # [fit][dlguide.train.fit] is this loop with the things around it: the device, the validation after each epoch, the weights of the best epoch, a history. From the same start and with the same order of batches it sees the same losses.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="4bd1f0c9"
 # ## 一次调用，同一个循环 { #fit }
 #
 # [fit][dlguide.train.fit] 就是这个循环，外加周边的事：选设备、每轮验证、保留最佳一轮的权重、记下历史。起点相同、批次顺序相同，看到的损失也就相同。
@@ -234,7 +234,7 @@ print("validation accuracy of the best epoch at least 0.95:", end=" ")
 print(history.validation_accuracy[history.best_epoch - 1] >= 0.95)
 assert gap < 0.001
 
-# %% alt_en="Two charts over 50 epochs: the losses of training and validation fall quickly and then slowly, the accuracies rise from below one half to nearly one" alt_zh="两幅横轴为 50 轮的曲线图：训练损失和验证损失先快后慢地下降，准确率从不到一半升到接近 1"
+# %% alt_en="Two charts over 50 epochs: the losses of training and validation fall quickly and then slowly, the accuracies rise in the same way to nearly one" alt_zh="两幅横轴为 50 轮的曲线图：训练损失和验证损失先快后慢地下降，准确率先快后慢地升到接近 1"
 history.plot()
 plt.show()
 
@@ -245,7 +245,7 @@ plt.show()
 #
 # An accuracy from $n$ pictures is itself uncertain: with accuracy $p$ its standard error is $\sqrt{p(1-p)/n}$. Another 360 digits would give a slightly different number. So do not read a third digit into it, and do not call a difference smaller than two standard errors an improvement.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="4532a263"
 # ## 测试集，只看一次 { #test }
 #
 # 验证集参与了挑选最佳轮次，所以它的准确率会略微偏高。测试集没有参与过任何选择，这里是第一次也是唯一一次用它。
@@ -262,10 +262,10 @@ assert test.accuracy >= 0.96
 # %% [markdown] tags=["en"]
 # Which digits are mixed up? Row $i$, column $j$ of the confusion matrix counts the pictures of class $i$ that the network called $j$. What is right lies on the diagonal.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="6fb1adeb"
 # 哪些数字会被认混？混淆矩阵第 $i$ 行第 $j$ 列，是真实类别为 $i$、被网络判成 $j$ 的图片张数。判对的都在对角线上。
 
-# %% alt_en="A table of ten by ten cells; the counts on the diagonal are around 36, almost all others are empty" alt_zh="十行十列的表格，对角线上的计数在 36 左右，其余格子几乎都是空的"
+# %% alt_en="A table of ten by ten cells; the counts on the diagonal lie between about 30 and 50, almost all other cells are empty" alt_zh="十行十列的表格，对角线上的计数大约在 30 到 50 之间，其余格子几乎都是空的"
 x_test, y_test = data.test.tensors
 said = predict(model, x_test)
 confusion = torch.bincount(10 * y_test + said, minlength=100).view(10, 10)
@@ -284,7 +284,7 @@ plt.show()
 # %% [markdown] tags=["en"]
 # And these are the pictures behind the numbers outside the diagonal. Some of them would make a person hesitate too.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="117a79d4"
 # 对角线以外的计数背后就是下面这些图。其中有几张，人看了也会犹豫。
 
 # %% alt_en="The test pictures that the network gets wrong, each titled with its class and with what the network says" alt_zh="网络判错的测试图片，每张标题写着真实类别和网络给出的类别"
@@ -302,7 +302,7 @@ plt.show()
 #
 # **The pictures are not flattened.** A linear layer takes the last dimension of what it gets, here the 8 pixels of a row, and does not fit.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="92aa4d62"
 # ## 常见错误 { #what-goes-wrong }
 #
 # **图片没有展平。** 线性层取的是输入的最后一维，这里是一行的 8 个像素，对不上。
@@ -316,7 +316,7 @@ except RuntimeError as e:
 # %% [markdown] tags=["en"]
 # **`zero_grad` is forgotten.** The gradients of all steps so far add up, and each step follows the sum instead of the gradient.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="8471e0bc"
 # **忘了 `zero_grad`。** 到目前为止每一步的梯度都累加在一起，每一步走的是总和的方向，而不是当前梯度的方向。
 
 # %%
@@ -330,7 +330,7 @@ print("after 1, 2, 3 backward:", [f"{size / sizes[0]:.1f} x" for size in sizes])
 # %% [markdown] tags=["en"]
 # **Probabilities instead of logits.** `F.cross_entropy` takes the softmax of what it gets. If the network already did, the softmax is taken twice. Even an answer that is right with certainty then has a loss of about 1.461 with ten classes, and the gradients are too small.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="29433f7f"
 # **给损失函数的是概率而不是 logits。** `F.cross_entropy` 会对拿到的数做 softmax。如果网络里已经做过，就做了两遍。这样十个类别时，哪怕答案百分之百正确，损失也在 1.461 左右，而且梯度偏小。
 
 # %%
@@ -346,7 +346,7 @@ print(f"log(e + 9) - 1 =          {math.log(math.e + 9) - 1:.3f}")
 # 1. How much does the hidden layer bring? Train `MLP(pixels, hidden=())`, which is one linear layer, in the same way and compare the validation losses.
 # 2. Which learning rate is best here: 0.001, 0.01, 0.1 or 1? Choose without the test part.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="d1cd5721"
 # **用测试集做选择。** 试了十组设置，报告其中最高的测试准确率，测出来的只是十次里最好的那次运气。要用验证集来选。
 #
 # ## 练习 { #exercises }
@@ -360,7 +360,7 @@ print(f"log(e + 9) - 1 =          {math.log(math.e + 9) - 1:.3f}")
 #
 # All runs of both solutions go through one function. It returns the history, and nobody looks at the test part.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="685e1259"
 # <details markdown="1">
 # <summary>答案 1</summary>
 #
@@ -394,7 +394,7 @@ assert min(deep.validation_loss) < min(linear.validation_loss)
 # <details markdown="1">
 # <summary>Solution 2</summary>
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="7b001f61"
 # </details>
 #
 # <details markdown="1">
@@ -416,7 +416,7 @@ assert best_losses[0.001] > best_losses[0.01] > best_losses[0.1]
 # - [PyTorch: Optimizing model parameters](https://docs.pytorch.org/tutorials/beginner/basics/optimization_tutorial.html), the same loop in the official tutorial
 # - The next lab: [Digits with a CNN](digits-cnn.py)
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="b95d16e4"
 # </details>
 #
 # ## 参考资料 { #references }

@@ -19,7 +19,7 @@
 # - measure how much of the gradient reaches the first step of a long sequence;
 # - classify sequences of different lengths in one batch.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="58d21ccf"
 # # 用 RNN、LSTM、GRU 逐行读数字 { #digits-rnn }
 #
 # 循环神经网络（RNN）一步一步地读序列，边读边保留一份读过内容的摘要。这里的序列就是一张图片：从上到下 8 行，每行 8 个像素。这个实验先手工走一遍循环，再把三种循环单元都训练到 95 % 以上，测一测它们能记住多远，最后让填充不影响结果。
@@ -70,7 +70,7 @@ plt.show()
 #
 # Steps 1 to 3 by hand, and the same by `nn.RNN`:
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="404b7528"
 # ## 五个步骤 { #steps }
 #
 # 1. 随机初始化权重和偏置，隐藏状态置零。隐藏状态不是参数：它属于某一条序列，不属于网络，优化器也不会去更新它。
@@ -104,7 +104,7 @@ assert torch.allclose(h, last[0], atol=1e-5)
 #
 # Each gate of a cell is one affine map of $x_t$ and $h_{t-1}$. With $I$ numbers in a step (the width of a row) and $H$ in the hidden state it has $H I + H^2 + 2H$ parameters (PyTorch keeps two biases for each gate). A plain RNN has one such map, a GRU three, an LSTM four.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="ac4cc892"
 # ## 一个门要多少参数 { #gates }
 #
 # 循环单元的每个门都是 $x_t$ 和 $h_{t-1}$ 的一个仿射变换。一步有 $I$ 个数（一行的宽度）、隐藏状态有 $H$ 个数时，一个门有 $H I + H^2 + 2H$ 个参数（PyTorch 每个门存两个偏置）。普通 RNN 只有一个这样的变换，GRU 有三个，LSTM 有四个。
@@ -123,7 +123,7 @@ for cell, gates in (("RNN", 1), ("GRU", 3), ("LSTM", 4)):
 #
 # The same data, the same 40 epochs, the same optimizer. Each test accuracy is looked at once, after its training, and nothing is chosen by it.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="709c7087"
 # ## 训练三种单元 { #training }
 #
 # 数据相同，都训练 40 轮，优化器也相同。每个测试准确率只在训练结束后看一次，不用它做任何选择。
@@ -155,7 +155,7 @@ plt.show()
 #
 # Going back one step multiplies the gradient by the same kind of factor each time. Below 1, fifty factors leave nothing; above 1 they explode. An LSTM adds a cell state that is multiplied by its forget gate only. If that gate is open, the factor is close to 1. A fresh `nn.LSTM` starts with forget gates that are about half open, so it forgets as fast as the others. A forget bias of 2 opens them.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="5c9d270f"
 # 只有 8 步时三种单元都不错，差别没有超出 360 张图片的误差。带门的单元并不天生更好，它们是为长序列设计的。
 #
 # ## 它能记住多远？ { #memory }
@@ -207,7 +207,7 @@ plt.show()
 #
 # Below, each picture gets four rows of padding. With lengths it does not matter what stands there.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="1f2d2057"
 # 可见门并不能消除这个问题，只是让它有了解法：网络可以学会把门打开。相反的情形是梯度爆炸，办法是裁剪梯度的范数。
 #
 # ## 长短不一的序列 { #lengths }
@@ -236,7 +236,7 @@ for filling in (0.0, 3.0):
 #
 # **Batch and time are swapped.** By default the recurrent layers of PyTorch expect `[steps, N, numbers]`. Given `[N, steps, numbers]` they do not complain: they read across the pictures of the batch. Only the shape of the state shows it, and when N equals the number of steps not even that. `batch_first=True` says what is meant.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="abdb9962"
 # ## 常见错误 { #what-goes-wrong }
 #
 # **批次和时间弄反了。** PyTorch 的循环层默认要 `[步数, N, 每步的数]`。给它 `[N, 步数, 每步的数]` 也不会报错，只是变成了横着读一个批次里的各张图片。只有从状态的形状才看得出来；如果 N 恰好等于步数，连形状都看不出来。写上 `batch_first=True` 才是想要的意思。
@@ -250,7 +250,7 @@ for batch_first in (True, False):
 # %% [markdown] tags=["en"]
 # **Every step is classified.** The first result of a recurrent layer holds the hidden states of all steps. Put through the linear layer it gives logits for each step, and the loss does not fit. Take the last state.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="0a8b483f"
 # **给每一步都分了类。** 循环层的第一个返回值是所有时间步的隐藏状态，直接过线性层，每一步都有一组 logits，和损失对不上。要取最后一个状态。
 
 # %%
@@ -264,7 +264,7 @@ except (RuntimeError, ValueError) as e:
 # %% [markdown] tags=["en"]
 # **Pictures instead of rows.** A channel dimension does not belong here; the message says where rows come from.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="bc5a0a5d"
 # **给的是图片而不是行。** 这里不该有通道那一维，报错会说明行序列从哪里来。
 
 # %%
@@ -279,7 +279,7 @@ except ValueError as e:
 # 1. How many parameters has the recurrent part of a GRU with 28 numbers in a step and 100 in the hidden state? Work it out, then count.
 # 2. Read the digits column by column instead of row by row, and train a GRU in the same way. Does it matter?
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="b91aaabe"
 # ## 练习 { #exercises }
 #
 # 1. 一个 GRU 每步 28 个数、隐藏状态 100 个数，它的循环部分有多少参数？先算，再数。
@@ -291,7 +291,7 @@ except ValueError as e:
 #
 # Three gates, each with $100 \cdot 28 + 100^2 + 2 \cdot 100$ parameters.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="fab90a7c"
 # <details markdown="1">
 # <summary>答案 1</summary>
 #
@@ -311,7 +311,7 @@ assert worked_out == counted
 #
 # Swapping the last two dimensions turns rows into columns. It matters little: in either direction a digit is a sequence of strokes, and the network can learn both.
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="db0a9345"
 # </details>
 #
 # <details markdown="1">
@@ -338,7 +338,7 @@ assert accuracy > 0.9
 # - [PyTorch: pack_padded_sequence](https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.rnn.pack_padded_sequence.html)
 # - The code of this lab's models: [dlguide.models](../reference/models.md)
 
-# %% [markdown] tags=["zh"] translates="00000000"
+# %% [markdown] tags=["zh"] translates="df1ef6bd"
 # </details>
 #
 # ## 参考资料 { #references }
