@@ -55,20 +55,24 @@ class Run:
     open: int = 0
 
 
-_session: dict[tuple[str, ...], Run] = {}
+_session: dict[tuple[str, bool], Run] = {}
 
 
-def run(names: tuple[str, ...], codes: tuple[str, ...], *, fresh: bool = False) -> Run:
-    """Run the blocks as one program, or return what they did before. `fresh` asks for a new run in this session."""
-    key = (str(fresh), *codes)
-    if key not in _session:
-        path = CACHE / f"{digest(names, codes)}.json"
+def run(names: tuple[str, ...], codes: tuple[str, ...], *, fresh: bool = False, strict: bool = False) -> Run:
+    """Run the blocks as one program, or return what they did before.
+
+    `fresh` asks for a new run in this session; with `strict` every warning is an error, also one that Python hides.
+    """
+    job = {"names": names, "codes": codes, "strict": strict}
+    key = digest(job)
+    if (key, fresh) not in _session:
+        path = CACHE / f"{key}.json"
         with locked(path):
-            answer = json.loads(path.read_text("utf-8")) if path.exists() and not fresh else execute(names, codes)
+            answer = json.loads(path.read_text("utf-8")) if path.exists() and not fresh else execute(job)
             if all(not block["error"] for block in answer["blocks"]):
                 write(path, json.dumps(answer))
-        _session[key] = _session[("False", *codes)] = understood(answer, len(codes))
-    return _session[key]
+        _session[key, fresh] = _session[key, False] = understood(answer, len(codes))
+    return _session[key, fresh]
 
 
 def understood(answer: dict[str, Any], count: int) -> Run:
@@ -78,11 +82,11 @@ def understood(answer: dict[str, Any], count: int) -> Run:
     return Run((*blocks, *[Result(ran=False)] * (count - len(blocks))), answer["seconds"], answer["open"])
 
 
-def execute(names: tuple[str, ...], codes: tuple[str, ...]) -> dict[str, Any]:
+def execute(program: dict[str, Any]) -> dict[str, Any]:
     """Hand the program to the worker and wait for the answer."""
     with tempfile.TemporaryDirectory() as folder:
         job = Path(folder, "job.json")
-        job.write_text(json.dumps({"names": names, "codes": codes}), "utf-8")
+        job.write_text(json.dumps(program), "utf-8")
         process = server()
         assert process.stdin
         assert process.stdout
@@ -112,9 +116,9 @@ def server() -> subprocess.Popen[str]:
     return process
 
 
-def digest(names: tuple[str, ...], codes: tuple[str, ...]) -> str:
+def digest(program: dict[str, Any]) -> str:
     """The key of a run: the code, what it may import, how it is run, and on what."""
-    return hashlib.sha256(json.dumps([names, codes, surroundings()]).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps([program, surroundings()]).encode()).hexdigest()[:32]
 
 
 @cache

@@ -54,6 +54,12 @@ def page_path(name: str, lang: str = "en") -> Path:
     return ROOT / "docs" / lang / f"{name}.md"
 
 
+def proofs_path(name: str) -> Path:
+    """The test file of a page: `training/weight-decay` has tests/snippets/training/test_weight_decay.py."""
+    folder, _, last = name.rpartition("/")
+    return ROOT / "tests" / "snippets" / folder / f"test_{last.replace('-', '_')}.py"
+
+
 def front_matter(text: str) -> dict[str, Any]:
     """The settings between the `---` lines at the top of a page."""
     match = FRONT_MATTER.match(text)

@@ -19,6 +19,7 @@ import tempfile
 import time
 import traceback
 import types
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
     sys.argv = [""]
+    if job["strict"]:
+        warnings.simplefilter("error")
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), captured() as streams:
         results: list[dict[str, Any]] = []
