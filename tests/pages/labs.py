@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import runpy
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jupytext
 from nbformat import NotebookNode
 
-from tests.pages import git
+from tests.pages import git, project
 from tests.pages.paths import ROOT
 
 CHINESE_CELL = re.compile(r'^# %% \[markdown\].*tags=\["zh"\].*$', re.M)
@@ -70,3 +72,21 @@ def mark(path: Path) -> bool:
         return False
     path.write_text(marked, "utf-8", newline="\n")
     return True
+
+
+def front_matter(path: Path) -> dict[str, Any]:
+    """The settings of a lab, as on a page."""
+    first = read(path).cells[0]
+    return project.front_matter(f"{first.source.strip()}\n") if first.cell_type == "raw" else {}
+
+
+def code_and_outputs(path: Path) -> list[str]:
+    """The code of a lab and what it printed, from the site's own run of it."""
+    hook = runpy.run_path(str(ROOT / "docs" / "_site" / "hooks" / "labs.py"))
+    texts = []
+    for cell in hook["executed"](path, lambda _: None).cells:
+        if cell.cell_type == "code":
+            texts.append(cell.source)
+            for output in cell.outputs:
+                texts.append(str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", "")))
+    return texts

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.exemptions import is_exempt
 from tests.pages import checks, docstrings, programs, record, shown
 from tests.pages.fences import Block, Page, read
 from tests.pages.namespaces import namespace
@@ -123,3 +124,27 @@ class DocstringFile(pytest.File):
 def page() -> Callable[[str], dict[str, Any]]:
     """`page("training/optimizers")` is the namespace of that page's program after it has run; it runs once."""
     return cache(namespace)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Turn a skip or an expected failure that tests/exemptions.py does not list into a failure."""
+    report = yield
+    return unlisted(report, item.nodeid) if report.skipped or hasattr(report, "wasxfail") else report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Any:
+    """The same for a whole file that is skipped while it is collected."""
+    report = yield
+    return unlisted(report, collector.nodeid) if report.skipped else report
+
+
+def unlisted(report: Any, test: str) -> Any:
+    """The report, failed if the test may not be skipped."""
+    if not is_exempt(test):
+        report.outcome = "failed"
+        report.longrepr = (f"{test} is skipped or expected to fail, and tests/exemptions.py does not list it: run it, "
+                           f"or add it there with the reason.\n{report.longrepr}")
+        vars(report).pop("wasxfail", None)
+    return report

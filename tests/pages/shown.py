@@ -21,13 +21,19 @@ def python_blocks(text: str) -> list[str]:
     options["pymdownx.snippets"] = {**options["pymdownx.snippets"], "check_paths": False}
     known: dict[str, Any] = {name: value for name, value in options.items() if name in extensions}
     html = markdown.Markdown(extensions=extensions, extension_configs=known).convert(AUTODOC.sub("", body(text)))
-    found = []
-    for pre in BeautifulSoup(html, "html.parser").find_all("pre"):
-        classes = [c for tag in (pre.parent, pre, *pre.find_all("code")) if isinstance(tag, Tag)
-                   for c in tag.get_attribute_list("class") if c]
-        if any(kind_of(c.removeprefix("language-")) == "python" for c in classes if c.startswith("language-")):
-            found.append(pre.get_text())
-    return found
+    return [pre.get_text() for pre in BeautifulSoup(html, "html.parser").find_all("pre") if is_python(pre)]
+
+
+def is_python(pre: Tag) -> bool:
+    """Whether a block is marked as Python: by the box around it, or by itself. Line numbers are no code."""
+    around = [tag for tag in (pre, *pre.parents, *pre.find_all("code")) if "linenodiv" not in classes(tag)]
+    marks = [name.removeprefix("language-") for tag in around for name in classes(tag) if name.startswith("language-")]
+    return "linenodiv" not in classes(pre.parent) and any(kind_of(mark) == "python" for mark in marks)
+
+
+def classes(tag: Tag | None) -> list[str]:
+    """The classes of an element."""
+    return [str(name) for name in tag.get_attribute_list("class") if name] if tag else []
 
 
 def differences(text: str, page: Page) -> list[str]:
