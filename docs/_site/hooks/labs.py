@@ -77,27 +77,42 @@ def faults(notebook: NotebookNode) -> list[str]:
 
 
 def digest(notebook: NotebookNode, root: Path = ROOT) -> str:
-    """Return the key of an execution: the code, what it imports, what it draws with."""
-    key = hashlib.sha256()
+    """Return the key of an execution in two halves: the lab's code, and all else that can change its outputs."""
+    code, rest = hashlib.sha256(), hashlib.sha256()
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            key.update(cell.source.encode() + b"\0")
+            code.update(cell.source.encode() + b"\0")
     for path in [*sorted((root / "src").rglob("*.py")), FIGURES, Path(__file__)]:
-        key.update(path.read_bytes())
-    key.update(platform.python_version().encode())
+        rest.update(path.read_bytes())
+    rest.update(platform.python_version().encode())
     for name in PACKAGES:
-        key.update(f"{name} {version(name)}".encode())
-    return key.hexdigest()[:20]
+        rest.update(f"{name} {version(name)}".encode())
+    return f"{code.hexdigest()[:16]}-{rest.hexdigest()[:16]}"
 
 
-def executed(path: Path, say: Callable[[str], None], cache: Path = CACHE, root: Path = ROOT) -> NotebookNode:
+def executed(path: Path, say: Callable[[str], None], cache: Path = CACHE, root: Path = ROOT,
+             hurry: bool = False, never: bool = False) -> NotebookNode:
     """Return the lab with its outputs, from the cache or from a kernel.
 
+    Args:
+        path: the lab's script.
+        say: told how far the lab is, while it runs.
+        cache: the folder of executed labs.
+        root: the project, whose package the lab imports.
+        hurry: take the outputs of the same code even if the package or a version has changed since; for live reload.
+        never: run nothing; `DLGUIDE_LABS=off` asks for it, for a fast preview.
+
     Raises:
-        LabError: a cell failed.
+        LabError: a cell failed, or nothing was kept and nothing may run.
     """
     notebook = read(path)
-    kept = cache / f"{path.stem}-{digest(notebook, root)}.ipynb"
+    key = digest(notebook, root)
+    kept = cache / f"{path.stem}-{key}.ipynb"
+    if hurry and not kept.exists():
+        same = sorted(cache.glob(f"{path.stem}-{key.split('-')[0]}-*.ipynb"), key=lambda old: old.stat().st_mtime)
+        kept = same[-1] if same else kept
+    if never and not kept.exists():
+        raise LabError(f"the lab docs/labs/{path.name} is shown without outputs, because DLGUIDE_LABS is off")
     if not kept.exists():
         done = run(notebook, path.stem, say, root)
         cache.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ The work is done by the other files of this folder, as functions that know nothi
 
 from __future__ import annotations
 
+import os
 import posixpath
 import sys
 from collections import defaultdict
@@ -23,6 +24,7 @@ if str(ROOT) not in sys.path:
 
 from docs._site.hooks import (  # noqa: E402
     assets,
+    fonts,
     glossary,
     indexes,
     labs,
@@ -107,7 +109,8 @@ def lab(path):
     try:
         if key in broken:
             raise labs.LabError(broken[key])
-        return labs.executed(path, log.info)
+        off = os.environ.get("DLGUIDE_LABS") == "off"
+        return labs.executed(path, log.info, hurry=off or others.command == "serve", never=off)
     except labs.LabError as error:
         broken[key] = str(error)
         log.warning(str(error))
@@ -229,6 +232,7 @@ def on_post_build(config):
     (site / "robots.txt").write_text(indexes.robots(root), "utf-8")
     for lang in here:
         machine_texts(site, config, lang, roots)
+    fonts.shrink(site, labs.CACHE.parent / "fonts")
 
 
 def machine_texts(site, config, lang, roots):

@@ -1,7 +1,7 @@
 """Notebook pages in the look of the other pages.
 
-mkdocs-jupyter turns the executed notebook into 590 KB of JupyterLab. Of that, only the cells' outputs are kept. Markdown
-and code go through the site's own Markdown: headings, links, formulas and code blocks are those of any page.
+mkdocs-jupyter makes 590 KB of JupyterLab of an executed notebook. Only the outputs of the cells are kept. Markdown and
+code go through the site's own Markdown: headings, links, formulas and code blocks are those of any page.
 """
 
 from __future__ import annotations
