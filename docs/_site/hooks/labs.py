@@ -142,7 +142,8 @@ def run(notebook: NotebookNode, name: str, say: Callable[[str], None], root: Pat
             say(f"lab {name}: cell {cell_index} of {len(code)} runs ({time.monotonic() - started:.0f} s so far)")
 
     path = os.pathsep.join(filter(None, [str(root / "src"), os.environ.get("PYTHONPATH", "")]))
-    env = os.environ | {"PYTHONPATH": path, "PYTHONWARNINGS": "default", "TQDM_DISABLE": "1"}
+    # one thread: the nets are small, and on a busy machine threads that wait for each other take minutes
+    env = os.environ | {"PYTHONPATH": path, "PYTHONWARNINGS": "default", "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(work, timeout=SECONDS, kernel_name="python3", on_cell_start=tell,
                                 resources={"metadata": {"path": folder}})
