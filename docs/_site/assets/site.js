@@ -50,10 +50,10 @@
   } else {
     onPage();
   }
+  // widths change with the window, with a font that arrives, and when something folded is opened
   window.addEventListener("resize", reachWideThings);
-  if (document.fonts) {
-    document.fonts.ready.then(reachWideThings);
-  }
+  document.addEventListener("toggle", reachWideThings, true);
+  document.fonts.addEventListener("loadingdone", reachWideThings);
 
   // The index (a drawer on narrow screens) and the search are Material's check boxes; these buttons press them.
   document.querySelectorAll("[data-opens]").forEach(function (button) {

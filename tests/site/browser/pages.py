@@ -11,7 +11,10 @@ from typing import Any
 import yaml
 from playwright.sync_api import Browser, Response
 
-ROOT = Path(__file__).parents[3]
+from tests.pages import docstrings, fences, labs
+from tests.pages.paths import ROOT
+from tests.pages.project import page_path
+
 LANGUAGES = {"en": "", "zh": "zh/"}
 PACKED = {".woff2", ".png", ".jpg", ".gz", ".wasm"}  # already compressed
 
@@ -43,6 +46,19 @@ def url(source: str) -> str:
     return re.sub(r"(^|/)index/$", r"\1", f"{name}/")
 
 
+def tested(language: str, source: str) -> list[str]:
+    """The blocks that the tests run: of a page, of a lab, and of the docstrings that a reference page shows."""
+    name = re.sub(r"\.(md|ipynb)$", "", source)
+    if source.startswith("labs/"):
+        cells = labs.read(ROOT / "docs" / f"{name}.py").cells
+        return [cell.source for cell in cells if cell.cell_type == "code"]
+    pages = [fences.read(page_path(name, language).read_text("utf-8"), name)]
+    if source.startswith("reference/"):
+        files = sorted((ROOT / "src").rglob("*.py"))
+        pages += [page for file in files for _, page in docstrings.examples(file.read_text("utf-8"))]
+    return [block.code for page in pages for block in page.blocks]
+
+
 PAGES = [(language, source) for source in sources() for language in LANGUAGES]
 
 
@@ -57,6 +73,7 @@ class Visit:
     """One page in one fresh browser profile, with a record of what went wrong and what was loaded."""
 
     def __init__(self, browser: Browser, address: str, **options: Any) -> None:
+        options.setdefault("reduced_motion", "reduce")  # colours change at once
         options.setdefault("viewport", {"width": 1280, "height": 900})
         self.address = address
         self.context = browser.new_context(permissions=["clipboard-read", "clipboard-write"], **options)
@@ -64,7 +81,7 @@ class Visit:
         self.page = self.context.new_page()
         self.troubles: list[str] = []
         self.loaded: dict[str, Response] = {}
-        self.expected_status: dict[str, int] = {}
+        self.expected: dict[str, int] = {}
         self.page.on("pageerror", lambda error: self.troubles.append(f"script error {error}"))
         self.page.on("console", lambda m: m.type in ("error", "warning") and self.troubles.append(f"console {m.text}"))
         self.page.on("requestfailed", lambda r: self.troubles.append(f"no answer from {r.url} ({r.failure})"))
@@ -77,7 +94,7 @@ class Visit:
 
     def response(self, response: Response) -> None:
         self.loaded[response.url] = response
-        if response.status != self.expected_status.get(response.url, response.status if response.status < 400 else 200):
+        if response.status != self.expected.get(response.url, response.status if response.status < 400 else 200):
             self.troubles.append(f"{response.status} for {response.url}")
 
     def go(self, path: str) -> None:

@@ -41,8 +41,6 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_HEAD = do_GET
-
     def file(self) -> Path | None:
         path = unquote(urlsplit(self.path).path)
         if not path.startswith(self.server.prefix):

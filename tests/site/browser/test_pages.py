@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
 
-from tests.site.browser.pages import LANGUAGES, PAGES, ROOT, url
+from tests.site.browser.pages import LANGUAGES, PAGES, ROOT, tested, url
 
 BUDGET = 200_000  # bytes of a whole page before any click, compressed, fonts included
 AXE = ROOT / "docs/_site/node_modules/axe-core/axe.min.js"
@@ -17,7 +19,9 @@ RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], "r
 def violations(page: Any) -> list[str]:
     """What axe finds on the page as it stands: rule, number of places, the first of them."""
     found = page.evaluate("rules => axe.run(document, rules)", RULES)["violations"]
-    return [f"{one['id']} ({len(one['nodes'])}x): {one['nodes'][0]['failureSummary']} {one['nodes'][0]['html'][:200]}" for one in found]
+    first = {one["id"]: one["nodes"][0] for one in found}
+    return [f"{one['id']} ({len(one['nodes'])}x): {first[one['id']]['failureSummary']} {first[one['id']]['html'][:200]}"
+            for one in found]
 
 
 @pytest.mark.parametrize(("language", "source"), PAGES)
@@ -27,21 +31,53 @@ def test_page(visit, language: str, source: str) -> None:
 
     weight = seen.weight()
     heaviest = sorted(weight.items(), key=lambda item: -item[1])[:8]
-    assert sum(weight.values()) <= BUDGET, f"{sum(weight.values())} bytes before any click, more than {BUDGET}: {heaviest}"
+    assert sum(weight.values()) <= BUDGET, f"{sum(weight.values())} bytes, the limit is {BUDGET}; most in {heaviest}"
 
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    copied, wanted = copies(page), [plain(code) for code in tested(language, source)]
+    different = [code for code in copied if code not in wanted]
+    assert not different, f"the copy button gives what no test runs:\n{different[0]}"
+    if not source.startswith("reference/"):  # a docstring may hold examples of private functions
+        assert copied == wanted, f"{len(wanted)} blocks are tested, {len(copied)} can be copied, or their order differs"
+
     page.add_script_tag(content=Path(AXE).read_text("utf-8"))
     assert violations(page) == [], "in light colours"
 
     page.emulate_media(color_scheme="dark")
     page.wait_for_function("document.body.dataset.mdColorScheme == 'slate'")
-    page.set_viewport_size({"width": 360, "height": 740})
+    resize(page, 360, 740)
     assert violations(page) == [], "in dark colours, on a phone"
 
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= 360, f"on a phone of 360 px the page is {wide} px wide: {too_wide(page)}"
-    page.set_viewport_size({"width": 320, "height": 640})
+    resize(page, 320, 640)
     assert page.evaluate("document.documentElement.scrollWidth") <= 320, f"at 320 px (400 % zoom): {too_wide(page)}"
+
+
+def copies(page: Any) -> list[str]:
+    """Press the copy button of each Python block and read the clipboard."""
+    return [plain(text) for text in page.evaluate("""async () => {
+        const texts = []
+        for (const block of document.querySelectorAll('.language-python.highlight')) {
+            block.scrollIntoView()
+            while (!block.querySelector('.md-code__button')) await new Promise(requestAnimationFrame)
+            await navigator.clipboard.writeText('nothing was copied')
+            block.querySelector('.md-code__button').click()
+            texts.push(await navigator.clipboard.readText())
+        }
+        return texts
+    }""")]
+
+
+def plain(code: str) -> str:
+    """Code without the numbers of its notes (`# (1)!`), spaces at line ends, and empty lines around it."""
+    return "\n".join(re.sub(r"\s*(# \(\d+\)!?)?\s*$", "", line) for line in dedent(code).strip("\n").split("\n"))
+
+
+def resize(page: Any, width: int, height: int) -> None:
+    """Change the window and wait until the page has been laid out and painted anew."""
+    page.set_viewport_size({"width": width, "height": height})
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def too_wide(page: Any) -> list[str]:
@@ -57,7 +93,7 @@ def too_wide(page: Any) -> list[str]:
 def test_an_unknown_address_is_answered_in_both_languages(visit) -> None:
     seen = visit(color_scheme="light")
     missing = seen.address + "no/such/page/"
-    seen.expected_status[missing] = 404
+    seen.expected[missing] = 404
     seen.go("no/such/page/")
     seen.troubles[:] = [one for one in seen.troubles if "404 (Not Found)" not in one]  # the console repeats the status
     page = seen.page

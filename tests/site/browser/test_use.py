@@ -38,7 +38,7 @@ def twin(language: str, source: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_language_switch_needs_no_script(browser, visit, language: str) -> None:
+def test_the_language_switch_needs_no_script(visit, language: str) -> None:
     seen = visit(LANGUAGES[language], java_script_enabled=False)
     for source in [source for one, source in PAGES if one == language]:
         seen.page.goto(seen.address + LANGUAGES[language] + url(source))
@@ -51,6 +51,13 @@ def test_the_language_switch_needs_no_script(browser, visit, language: str) -> N
     assert seen.page.locator("html").get_attribute("lang") == {"en": "en", "zh": "zh-Hans"}[other]
 
 
+def click(page: Any, address: str) -> None:
+    """Click the first visible link to an address of the site."""
+    links = page.locator("main a").filter(visible=True)
+    addresses = links.evaluate_all("all => all.map(a => a.href)")
+    links.nth(addresses.index(address)).click()
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_language_switch_keeps_the_page_after_instant_navigation(visit, language: str) -> None:
     seen = visit(LANGUAGES[language])
@@ -58,10 +65,7 @@ def test_the_language_switch_keeps_the_page_after_instant_navigation(visit, lang
     page.evaluate("window.sameDocument = true")
     for source in ("concepts/autograd.md", LESSON):
         here = seen.address + LANGUAGES[language] + url(source)
-        page.evaluate("href => document.querySelector(`.md-nav--primary a[href='${href}'], main a[href='${href}']`)", here)
-        link = page.locator("a").filter(visible=True).and_(page.locator(f"xpath=//a[not(ancestor::header)]"))
-        target = next(one for one in link.all() if one.evaluate("a => a.href") == here)
-        target.click()
+        click(page, here)
         page.wait_for_url(here)
         other, path = twin(language, source)
         page.wait_for_function("([selector, href]) => document.querySelector(selector).href == href",
@@ -77,9 +81,9 @@ def describe(page: Any) -> dict[str, Any]:
     return page.evaluate("""() => {
         const one = document.activeElement, style = getComputedStyle(one), box = one.getBoundingClientRect()
         return {
-            tag: one.tagName, name: one.className, text: one.innerText?.slice(0, 40) ?? '', html: one.outerHTML.slice(0, 160),
+            html: one.outerHTML.slice(0, 160),
             outlined: style.outlineStyle != 'none' && parseFloat(style.outlineWidth) >= 1,
-            seen: box.width > 0 && box.height > 0 && box.right > 0 && box.left < innerWidth && style.visibility == 'visible',
+            seen: box.width > 0 && box.height > 0 && box.right > 0 && box.left < innerWidth,
         }
     }""")
 
@@ -113,11 +117,15 @@ def test_keyboard_reaches_everything(visit, language: str) -> None:
 
 def test_a_narrow_window_opens_index_and_search_by_keyboard(visit) -> None:
     page = visit(viewport={"width": 640, "height": 800}).page
-    for opener, opened in ((".md-header label[for=__drawer]", ".md-sidebar--primary"), (".md-header label[for=__search]", ".md-search__input")):
-        page.locator(opener).focus()
+    for box, first in (("__drawer", ".index a"), ("__search", ".md-search__input")):
+        opener = page.locator(f"[data-opens={box}]")
+        opener.focus()
         page.keyboard.press("Enter")
-        page.locator(opened).wait_for(state="visible")
+        page.wait_for_function("first => document.activeElement == document.querySelector(first)", arg=first)
+        assert opener.get_attribute("aria-expanded") == "true"
         page.keyboard.press("Escape")
+        page.wait_for_function("box => document.activeElement.dataset.opens == box", arg=box)
+        assert opener.get_attribute("aria-expanded") == "false"
 
 
 def test_paper_has_the_text_alone_and_open_solutions(visit) -> None:
