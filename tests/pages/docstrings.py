@@ -17,7 +17,8 @@ def documented(tree: ast.Module) -> Iterator[tuple[str, Documented]]:
         for child in node.body:
             if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 yield f"{prefix}{child.name}", child
-                yield from inside(child, f"{prefix}{child.name}.")
+                if isinstance(child, ast.ClassDef):  # a function inside a function is nobody else's
+                    yield from inside(child, f"{prefix}{child.name}.")
 
     yield "module", tree
     yield from inside(tree, "")
