@@ -80,12 +80,13 @@ def on_files(files, config):
             add(files, File.generated(config, proofs.location(path), content=content))
     for path in sorted((ROOT / "docs" / "labs").glob("*.py")):
         notebook = lab(path)
-        target = labs.CACHE / lang / f"{path.stem}.ipynb"
+        target = labs.CACHE / lang / "labs" / f"{path.stem}.ipynb"
         target.parent.mkdir(parents=True, exist_ok=True)
         text = nbformat.writes(labs.in_language(notebook, lang))
         if not target.exists() or target.read_text("utf-8") != text:
             target.write_text(text, "utf-8")
-        files.append(File.generated(config, f"labs/{path.stem}.ipynb", abs_src_path=str(target)))
+        # a file with a folder of its own, not File.generated(): mkdocs-jupyter asks for src_dir
+        files.append(File(f"labs/{path.stem}.ipynb", str(labs.CACHE / lang), config.site_dir, config.use_directory_urls))
     if lang == languages.default(config):
         for address, what in assets.collect():
             if isinstance(what, str):
@@ -150,7 +151,8 @@ def on_page_content(html, page, config, files):
     html = mathematics.hidden_from_search(html)
     if source := proofs.source_of(ROOT, path):
         shown = proofs.functions(source)
-        href = get_relative_url(f"{proofs.FOLDER}{path}/", page.url)
+        there = files.get_file_from_path(proofs.location(path))
+        href = get_relative_url(there.url, page.url) if there else ""
     else:
         shown, href = {}, ""
     html = mathematics.sealed(html, lang, lambda name: f"{href}#{name}" if name in shown else None, complain)

@@ -13,7 +13,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-FOLDER = "about/proofs/"
+FOLDER = "proofs/"
 WORDS = {
     "en": ("Proofs: {}", "The tests that prove the formulas of [{}]({}), as they run whenever anything changes. "
            "They compare with PyTorch in float64. The file is `{}`."),
@@ -53,7 +53,7 @@ def page(lang: str, path: str, title: str, source: str, named: list[str]) -> str
     """Return the Markdown of the page that shows the tests named by the page at `path`."""
     heading, words = WORDS[lang]
     found = functions(source)
-    up = "../" * (path.count("/") + 2)
+    up = "../" * (path.count("/") + 1)
     parts = ["---\nkind: reference\nsearch: {exclude: true}\n---",
              f"# {heading.format(title)} {{ #proofs-of-page }}",
              words.format(title, f"{up}{path}.md", test_file(path)),
