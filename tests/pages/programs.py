@@ -25,10 +25,10 @@ from typing import Any
 from tests.pages.paths import ROOT
 
 CACHE = ROOT / ".cache" / "pages"
-# The same digits on any processor of the last ten years: fixed instruction sets, threads and hash order.
+# The same digits on any processor of the last ten years: fixed instruction sets, one thread, fixed hash order.
 PINNED = {
     "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "COMPATIBLE",
-    "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
     "PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "80", "TZ": "UTC",
 }
 INPUTS = ("tests/pages/worker.py", "tests/pages/drawing.py", "tests/pages/compare.py", "docs/_site/hooks/figures.py")
