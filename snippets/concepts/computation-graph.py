@@ -24,10 +24,11 @@ places = {
 arrows = [("w", "×"), ("x", "×"), ("×", "+"), ("b", "+"), ("+", "y")]
 figure, ax = plt.subplots(figsize=(7, 3))
 for start, end in arrows:
-    forward = {"arrowstyle": "-|>", "shrinkA": 16, "shrinkB": 16}
+    forward = {"arrowstyle": "->", "shrinkA": 16, "shrinkB": 16}
     ax.annotate("", xy=places[end], xytext=places[start], arrowprops=forward)
     if start != "x":  # nobody asked for the gradient of x
-        back = forward | {"linestyle": "--", "connectionstyle": "arc3,rad=0.35"}
+        bend = f"arc3,rad={-0.35 if start == 'b' else 0.35}"
+        back = forward | {"linestyle": "--", "connectionstyle": bend}
         ax.annotate("", xy=places[start], xytext=places[end], arrowprops=back)
 for name, (right, up) in places.items():
     shape = "square" if name in "×+" else "circle"
@@ -267,6 +268,11 @@ except RuntimeError as error:
 
 
 # --8<-- [start:export]
+import io
+import logging
+from contextlib import redirect_stderr
+
+
 class Branchy(nn.Module):
     def forward(self, x):
         return branchy(x)
@@ -284,16 +290,19 @@ class Where(nn.Module):
         return torch.where(x.sum() > 0, y + 1, y - 1)
 
 
+logging.disable(logging.WARNING)  # a refusal comes with a long report: silence it
 for module in (Branchy(), Cond(), Where()):
     name = type(module).__name__
     try:
-        program = torch.export.export(module, (ones,))
+        with redirect_stderr(io.StringIO()):
+            program = torch.export.export(module, (ones,))
     except Exception as error:
         print(name, "cannot be exported:", type(error).__name__)
         continue
     nodes = [node.name for node in program.graph.nodes if node.op == "call_function"]
     same = [torch.equal(program.module()(v), branchy(v)) for v in (ones, -ones)]
     print(name, same, nodes)
+logging.disable(logging.NOTSET)
 # --8<-- [end:export]
 
 

@@ -65,7 +65,7 @@ def to_svg(graph: Graph, title: str = "Autograd graph", *, keeps: bool = True) -
     width, height = round(max(right, 330.0) + 2 * MARGIN), round(bottom + 22 - top)
 
     described = (
-        f"{len(graph.results)} result, {len(graph.operations)} operations, {len(graph.leaves)} leaves. "
+        f"Results: {len(graph.results)}, operations: {len(graph.operations)}, leaves: {len(graph.leaves)}. "
         f"Arrows show the way the gradient travels. {to_text(graph)}"
     )
     mark = "g" + hashlib.sha1(f"{title}{keeps}{described}".encode(), usedforsecurity=False).hexdigest()[:10]
