@@ -47,7 +47,7 @@ DEVICE = choose_device("auto")  # CUDA, else MPS, else CPU
 data = load(DATA, standardize=True)
 x, y = data.train.tensors
 print("training pictures", list(x.shape))
-print(f"pixel mean {data.mean:.2f} and standard deviation {data.std:.2f} taken out")
+print(f"taken out: mean {data.mean:.2f}, standard deviation {data.std:.2f}")
 
 # %% [markdown] tags=["en"]
 # The pixels are standardised: the mean of the training pixels is subtracted, and the result is divided by their standard deviation. Both numbers come from the training part alone. They are then used for the other two parts as well.
@@ -117,14 +117,17 @@ def size(side, k, p=0, s=1):
     return (side + 2 * p - k) // s + 1
 
 
-for side, k, p, s in [(8, 3, 1, 1), (28, 3, 0, 1), (13, 2, 0, 2), (32, 5, 2, 3)]:
-    actual = nn.Conv2d(1, 1, k, stride=s, padding=p)(torch.zeros(1, 1, side, side))
-    assert actual.shape[-1] == size(side, k, p, s)
+settings = [(8, 3, 1, 1), (28, 3, 0, 1), (13, 2, 0, 2), (32, 5, 2, 3)]
+for side, k, p, s in settings:
+    layer = nn.Conv2d(1, 1, k, stride=s, padding=p)
+    shape = layer(torch.zeros(1, 1, side, side)).shape
+    assert shape[-1] == size(side, k, p, s)
 
 once = size(size(size(28, 3), 3), 2, s=2)
 twice = size(size(size(size(28, 3), 2, s=2), 3), 2, s=2)
-print(f"one pooling:  28 -> 26 -> 24 -> {once}, then 64 * {once} * {once} = {64 * once**2}")
-print(f"two poolings: 28 -> 26 -> 13 -> 11 -> {twice}, then 64 * {twice} * {twice} = {64 * twice**2}")
+for sides in ((28, 26, 24, once), (28, 26, 13, 11, twice)):
+    print(*sides, sep=" -> ", end="")
+    print(f": 64 * {sides[-1]} * {sides[-1]} = {64 * sides[-1] ** 2} numbers")
 
 # %% [markdown] tags=["en"]
 # ## Training { #training }
@@ -139,10 +142,18 @@ print(f"two poolings: 28 -> 26 -> 13 -> 11 -> {twice}, then 64 * {twice} * {twic
 # %%
 torch.manual_seed(0)
 model = CNN(in_shape)
-history = fit(model, data.train, data.validation, epochs=30, lr=1e-3, device=DEVICE)
+history = fit(
+    model,
+    data.train,
+    data.validation,
+    epochs=30,
+    lr=1e-3,
+    device=DEVICE,
+)
 best = history.best_epoch - 1
 print("trained for", len(history.train_loss), "epochs")
-print("validation accuracy above 0.97:", history.validation_accuracy[best] > 0.97)
+held_out = history.validation_accuracy[best]
+print("validation accuracy above 0.97:", held_out > 0.97)
 
 # %% alt_en="Two charts over 30 epochs: training loss goes to zero, validation loss stays a little above it; both accuracies come close to one" alt_zh="两幅横轴为 30 轮的曲线图：训练损失趋近于零，验证损失略高于它，两条准确率曲线都接近 1"
 history.plot()
@@ -203,14 +214,15 @@ plt.show()
 # **展平时打乱了批次。** `view(-1, k)` 要求每行 $k$ 个数，行数由 PyTorch 去凑。$k$ 写错时，一行就不再是一张图片；碰巧能整除时，连报错都没有。下面 9 张图片、每张 256 个数，变成了 16 行、每行 144 个数，每行都掺着两张图片。`flatten(1)` 不会出这种事，它从不碰批次那一维。
 
 # %%
-small = CNN((1, 8, 8)).features  # ends with [N, 64, 2, 2]: 256 numbers for a picture
+small = CNN((1, 8, 8)).features  # [N, 64, 2, 2]: 256 numbers for a picture
 for n in (9, 32):
     h = small(torch.zeros(n, 1, 8, 8))
     try:
-        print(n, "pictures ->", h.view(-1, 144).shape[0], "rows with view(-1, 144)")
+        rows = h.view(-1, 144)
+        print(n, "pictures ->", len(rows), "rows with view(-1, 144)")
     except RuntimeError as e:
         print(n, "pictures -> RuntimeError:", e)
-    print(n, "pictures ->", h.flatten(1).shape[0], "rows with flatten(1)")
+    print(n, "pictures ->", len(h.flatten(1)), "rows with flatten(1)")
 for n in range(1, 33):
     assert small(torch.zeros(n, 1, 8, 8)).flatten(1).shape == (n, 256)
 
@@ -259,7 +271,8 @@ for mode in ("train", "eval"):
     unsteady.train(mode == "train")
     with torch.no_grad():
         together, alone = unsteady(pictures)[:1], unsteady(pictures[:1])
-    print(f"{mode}: same answer in a batch and alone:", torch.allclose(together, alone, atol=1e-5))
+    same = torch.allclose(together, alone, atol=1e-5)
+    print(f"{mode}: same answer in a batch and alone: {same}")
 
 # %% [markdown] tags=["en"]
 # **The test part is used for validation.** Then the best epoch is chosen by the test part, and the accuracy that is reported is the largest of 30, not the accuracy of a network. Split off a validation part, as [load][dlguide.data.load] does.
@@ -297,14 +310,14 @@ for mode in ("train", "eval"):
 torch.manual_seed(0)
 mlp = MLP(x[0].numel())
 fit(mlp, data.train, data.validation, epochs=30, lr=1e-3, device="cpu")
-held_out, labels = data.validation.tensors
-paper = held_out.min()  # what an empty pixel is after standardising
-shifted = F.pad(held_out, (1, 0), value=paper.item())[..., :-1]
+straight, labels = data.validation.tensors
+paper = straight.min()  # what an empty pixel is after standardising
+shifted = F.pad(straight, (1, 0), value=paper.item())[..., :-1]
 kept = {}
 for name, network in (("MLP", mlp), ("CNN", model)):
     kept[name] = evaluate(network, (shifted, labels)).accuracy
-    straight = evaluate(network, (held_out, labels)).accuracy
-    print(f"{name}: straight {straight:.2f}, shifted {kept[name]:.2f}")
+    whole = evaluate(network, (straight, labels)).accuracy
+    print(f"{name}: straight {whole:.2f}, shifted {kept[name]:.2f}")
 assert kept["CNN"] > kept["MLP"]
 
 # %% [markdown] tags=["en"]
@@ -320,10 +333,16 @@ assert kept["CNN"] > kept["MLP"]
 # <summary>答案 2</summary>
 
 # %%
-any_size = nn.Sequential(*CNN((1, 8, 8)).features, nn.AdaptiveAvgPool2d(1), nn.Flatten(1), nn.Linear(64, 10))
+any_size = nn.Sequential(
+    *CNN((1, 8, 8)).features,
+    nn.AdaptiveAvgPool2d(1),  # [N, 64, H/4, W/4] -> [N, 64, 1, 1]
+    nn.Flatten(1),
+    nn.Linear(64, 10),
+)
 for side in (8, 28, 33):
-    print(f"{side} x {side} ->", list(any_size(torch.zeros(5, 1, side, side)).shape))
-    assert any_size(torch.zeros(5, 1, side, side)).shape == (5, 10)
+    logits = any_size(torch.zeros(5, 1, side, side))
+    print(f"{side} x {side} ->", list(logits.shape))
+    assert logits.shape == (5, 10)
 
 # %% [markdown] tags=["en"]
 # </details>

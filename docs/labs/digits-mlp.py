@@ -65,7 +65,7 @@ DEVICE = choose_device("auto")  # CUDA, else MPS, else CPU
 # %%
 data = load(DATA)
 x, y = data.train.tensors
-print("one batch of pictures has the shape [N, channels, height, width]:", list(x.shape))
+print("pictures [N, channels, height, width]:", list(x.shape))
 print("pixels from", x.min().item(), "to", x.max().item(), "-", x.dtype)
 print("classes", y.unique().tolist(), "-", y.dtype)
 for name in ("train", "validation", "test"):
@@ -179,7 +179,7 @@ x, y = x.to(DEVICE), y.to(DEVICE)
 timid = torch.optim.SGD(net.parameters(), lr=0.001)
 losses = [step(net, timid, x[:32], y[:32]) for _ in range(2)]
 after_two = evaluate(net, data.validation)
-print("two losses:", [round(loss, 3) for loss in losses])
+print("two losses:", [round(loss, 4) for loss in losses])
 print(f"validation accuracy {after_two.accuracy:.2f}, guessing gives 0.10")
 assert after_two.accuracy < 0.3
 
@@ -197,12 +197,14 @@ shuffle = torch.Generator().manual_seed(0)
 by_hand = []
 for epoch in range(1, 51):
     net.train()
-    for rows in torch.randperm(len(y), generator=shuffle).to(DEVICE).split(32):
+    order = torch.randperm(len(y), generator=shuffle).to(DEVICE)
+    for rows in order.split(32):
         step(net, optimizer, x[rows], y[rows])
-    scores = evaluate(net, data.validation)  # switches to eval mode and back
+    scores = evaluate(net, data.validation)  # eval mode and back
     by_hand.append(scores.loss)
     if epoch in (1, 2, 5, 10, 20, 50):
-        print(f"epoch {epoch:>2}: loss {scores.loss:.2f}, accuracy {scores.accuracy:.2f}")
+        loss, accuracy = scores
+        print(f"epoch {epoch:>2}: loss {loss:.2f}, accuracy {accuracy:.2f}")
 
 # %% [markdown] tags=["en"]
 # ## The same loop in one call { #fit }
@@ -216,7 +218,7 @@ for epoch in range(1, 51):
 
 # %%
 torch.manual_seed(0)
-model = MLP(pixels, hidden=(128,))  # the same layers as Net, in the same order
+model = MLP(pixels, hidden=(128,))  # the same layers as Net
 history = fit(
     model,
     data.train,
@@ -228,8 +230,9 @@ history = fit(
     device=DEVICE,
     seed=0,
 )
-gap = max(abs(a - b) for a, b in zip(by_hand, history.validation_loss, strict=True))
-print("largest difference between the two runs is below 0.001:", gap < 0.001)
+pairs = zip(by_hand, history.validation_loss, strict=True)
+gap = max(abs(a - b) for a, b in pairs)
+print("largest difference of the two runs below 0.001:", gap < 0.001)
 print("validation accuracy of the best epoch at least 0.95:", end=" ")
 print(history.validation_accuracy[history.best_epoch - 1] >= 0.95)
 assert gap < 0.001
@@ -274,11 +277,11 @@ assert confusion.trace() == (said == y_test).sum()
 figure, ax = plt.subplots(figsize=(5, 4.4))
 shade = confusion.sqrt()  # so that a single mistake can be seen
 ax.imshow(shade.numpy(), cmap="Blues", vmax=1.6 * shade.max())
-for i in range(10):
-    for j in range(10):
-        if confusion[i, j]:
-            ax.text(j, i, int(confusion[i, j]), ha="center", va="center", color="black")
-ax.set(xticks=range(10), yticks=range(10), xlabel="the network says", ylabel="the class is")
+style = {"ha": "center", "va": "center", "color": "black"}
+for i, j in confusion.nonzero().tolist():
+    ax.text(j, i, int(confusion[i, j]), **style)
+ax.set(xticks=range(10), yticks=range(10))
+ax.set(xlabel="the network says", ylabel="the class is")
 plt.show()
 
 # %% [markdown] tags=["en"]
@@ -323,9 +326,10 @@ except RuntimeError as e:
 net.zero_grad()
 sizes = []
 for _ in range(3):
-    F.cross_entropy(net(x[:32]), y[:32]).backward()  # the same batch, the same weights
+    F.cross_entropy(net(x[:32]), y[:32]).backward()  # always the same batch
     sizes.append(net.out.weight.grad.norm())
-print("after 1, 2, 3 backward:", [f"{size / sizes[0]:.1f} x" for size in sizes])
+times = [f"{size / sizes[0]:.1f} x" for size in sizes]
+print("gradient after 1, 2, 3 backward:", times)
 
 # %% [markdown] tags=["en"]
 # **Probabilities instead of logits.** `F.cross_entropy` takes the softmax of what it gets. If the network already did, the softmax is taken twice. Even an answer that is right with certainty then has a loss of about 1.461 with ten classes, and the gradients are too small.
@@ -334,8 +338,9 @@ print("after 1, 2, 3 backward:", [f"{size / sizes[0]:.1f} x" for size in sizes])
 # **给损失函数的是概率而不是 logits。** `F.cross_entropy` 会对拿到的数做 softmax。如果网络里已经做过，就做了两遍。这样十个类别时，哪怕答案百分之百正确，损失也在 1.461 左右，而且梯度偏小。
 
 # %%
-certain = F.one_hot(torch.tensor([3]), 10).float()  # probability 1 for class 3
-print(f"loss of a perfect answer: {F.cross_entropy(certain, torch.tensor([3])):.3f}")
+three = torch.tensor([3])
+certain = F.one_hot(three, 10).float()  # probability 1 for class 3
+print(f"loss of a perfect answer: {F.cross_entropy(certain, three):.3f}")
 print(f"log(e + 9) - 1 =          {math.log(math.e + 9) - 1:.3f}")
 
 # %% [markdown] tags=["en"]
@@ -385,7 +390,7 @@ def trained(hidden, lr):
 linear, deep = trained((), 0.1), trained((128,), 0.1)
 for name, run in (("linear", linear), ("one hidden layer", deep)):
     best = run.best_epoch - 1
-    print(f"{name:<17} best validation loss {run.validation_loss[best]:.2f}")
+    print(f"{name:<17} validation loss {run.validation_loss[best]:.2f}")
 assert min(deep.validation_loss) < min(linear.validation_loss)
 
 # %% [markdown] tags=["en"]
@@ -401,9 +406,10 @@ assert min(deep.validation_loss) < min(linear.validation_loss)
 # <summary>答案 2</summary>
 
 # %%
-best_losses = {lr: min(trained((128,), lr).validation_loss) for lr in (0.001, 0.01, 0.1, 1.0)}
-for lr, loss in best_losses.items():
-    print(f"lr {lr:<6} best validation loss {loss:.2f}")
+best_losses = {}
+for lr in (0.001, 0.01, 0.1, 1.0):
+    best_losses[lr] = min(trained((128,), lr).validation_loss)
+    print(f"lr {lr:<6} validation loss {best_losses[lr]:.2f}")
 assert best_losses[0.001] > best_losses[0.01] > best_losses[0.1]
 
 # %% [markdown] tags=["en"]
