@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from playwright.sync_api import Browser, Response
+from playwright.sync_api import Browser, Request, Response
 
 from tests.pages import docstrings, fences, labs
 from tests.pages.paths import ROOT
@@ -46,7 +46,7 @@ def url(source: str) -> str:
     return re.sub(r"(^|/)index/$", r"\1", f"{name}/")
 
 
-def tested(language: str, source: str) -> list[str]:
+def program(language: str, source: str) -> list[str]:
     """The blocks that the tests run: of a page, of a lab, and of the docstrings that a reference page shows."""
     name = re.sub(r"\.(md|ipynb)$", "", source)
     if source.startswith("labs/"):
@@ -84,7 +84,7 @@ class Visit:
         self.expected: dict[str, int] = {}
         self.page.on("pageerror", lambda error: self.troubles.append(f"script error {error}"))
         self.page.on("console", lambda m: m.type in ("error", "warning") and self.troubles.append(f"console {m.text}"))
-        self.page.on("requestfailed", lambda r: self.troubles.append(f"no answer from {r.url} ({r.failure})"))
+        self.page.on("requestfailed", self.failed)
         self.context.on("request", lambda r: self.host(r.url))
         self.context.on("response", self.response)
 
@@ -96,6 +96,10 @@ class Visit:
         self.loaded[response.url] = response
         if response.status != self.expected.get(response.url, response.status if response.status < 400 else 200):
             self.troubles.append(f"{response.status} for {response.url}")
+
+    def failed(self, request: Request) -> None:
+        if "ERR_ABORTED" not in str(request.failure):  # leaving a page stops what it still loads
+            self.troubles.append(f"no answer from {request.url} ({request.failure})")
 
     def go(self, path: str) -> None:
         self.page.goto(self.address + path, wait_until="networkidle")
