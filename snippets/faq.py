@@ -89,6 +89,22 @@ print(f"{F.cross_entropy(logits, label).item():.6f} {by_hand.item():.6f}")
 print(f"softmax twice: {F.cross_entropy(logits.softmax(1), label).item():.6f}")
 # --8<-- [end:cross-entropy]
 
+
+# --8<-- [start:softmax]
+def naive_softmax(z):
+    return z.exp() / z.exp().sum()
+
+
+def softmax(z):
+    shifted = (z - z.max()).exp()
+    return shifted / shifted.sum()
+
+
+large = torch.tensor([1000.0, 999.0, 998.0])
+for f in (naive_softmax, softmax, lambda z: z.softmax(dim=0)):
+    print([round(value, 4) for value in f(large).tolist()])
+# --8<-- [end:softmax]
+
 # --8<-- [start:activations]
 z = torch.linspace(-4, 4, 801, dtype=torch.float64)
 for name, f in {

@@ -34,6 +34,14 @@ def test_softmax_before_cross_entropy_keeps_the_loss_away_from_zero():
     assert F.cross_entropy(sure.softmax(1), label).item() == pytest.approx(lowest, abs=1e-9)
 
 
+def test_softmax(faq):
+    z = torch.randn(7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for values in (z, 300 * z):
+        torch.testing.assert_close(faq["softmax"](values), values.softmax(dim=0), rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(faq["naive_softmax"](z), z.softmax(dim=0), rtol=1e-12, atol=1e-15)
+    assert faq["naive_softmax"](1000 + z).isnan().any()
+
+
 def test_first_steps_do_not_depend_on_the_gradient_except_for_sgd():
     def first_step(name, gradient):
         p = torch.zeros(1, requires_grad=True, dtype=torch.float64)
