@@ -59,7 +59,7 @@ def fit(
         progress: show a bar while stderr is a terminal (needs tqdm; nothing is shown without it).
 
     Returns:
-        The `History`: losses and accuracies of each epoch.
+        The losses and accuracies of each epoch, as a `History`.
 
     Raises:
         ValueError: options, shapes or a device that do not fit; the message says what does.
