@@ -80,11 +80,16 @@ def front_matter(path: Path) -> dict[str, Any]:
     return project.front_matter(f"{first.source.strip()}\n") if first.cell_type == "raw" else {}
 
 
+@cache
+def hook() -> dict[str, Any]:
+    """What turns labs into pages."""
+    return runpy.run_path(str(ROOT / "docs" / "_site" / "hooks" / "labs.py"))
+
+
 def code_and_outputs(path: Path) -> list[str]:
     """The code of a lab and what it printed, from the site's own run of it."""
-    hook = runpy.run_path(str(ROOT / "docs" / "_site" / "hooks" / "labs.py"))
     texts = []
-    for cell in hook["executed"](path, lambda _: None).cells:
+    for cell in hook()["executed"](path, lambda _: None).cells:
         if cell.cell_type == "code":
             texts.append(cell.source)
             for output in cell.outputs:

@@ -15,7 +15,6 @@ import pytest
 from tests.exemptions import is_exempt
 from tests.pages import checks, docstrings, programs, record, shown
 from tests.pages.fences import Block, Page, read
-from tests.pages.namespaces import namespace
 from tests.pages.project import ROOT, TOP, page_name
 
 
@@ -25,6 +24,11 @@ class Wrong(Exception):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--record", action="store_true", help="rewrite the outputs and figures that pages show")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Know the mark of pytest-xdist also where it is not loaded."""
+    config.addinivalue_line("markers", "xdist_group(name): tests that run in one process of pytest-xdist")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -123,6 +127,8 @@ class DocstringFile(pytest.File):
 @pytest.fixture(scope="session")
 def page() -> Callable[[str], dict[str, Any]]:
     """`page("training/optimizers")` is the namespace of that page's program after it has run; it runs once."""
+    from tests.pages.namespaces import namespace  # imports PyTorch, which most runs of a single test do not need
+
     return cache(namespace)
 
 

@@ -119,5 +119,5 @@ def words(text: str) -> str:
     text = re.sub(r"!?\[((?:[^\[\]]|\[[^\]]*\])*)\]\([^)]*\)", r"\1", text)
     text = re.sub(r"\[([^\[\]]+)\]\[[\w.-]*\]", r"\1", text)
     text = re.sub(r"<https?:[^>]+>|</?[a-zA-Z][^<>]*>", "", text)
-    text = re.sub(r"\{[^{}\n]*[#.][\w-]+[^{}\n]*\}\s*$", "", text, flags=re.M)
-    return re.sub(r"^\s*--8<--.*$", "", text, flags=re.M)
+    text = re.sub(r"\{[^{}\n]*[#.][\w-]+[^{}\n]*\}[ \t]*$", "", text, flags=re.M)
+    return re.sub(r"^[ \t]*--8<--.*$", "", text, flags=re.M)

@@ -28,6 +28,12 @@ def test_each_english_cell_is_followed_by_its_translation(path):
 
 
 @every_lab
+def test_code_belongs_to_both_languages(path):
+    wrong = labs.hook()["faults"](labs.read(path))
+    assert not wrong, "\n".join([path.name, *wrong])
+
+
+@every_lab
 def test_same_skeleton(path):
     for english, twin in labs.pairs(labs.read(path)):
         if twin is None:

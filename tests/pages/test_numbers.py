@@ -48,3 +48,8 @@ def test_cited_numbers():
     assert numbers.problems("rate 0.9", known, {0.9: "Kingma and Ba, algorithm 1"}) == []
     assert "does not occur" in numbers.problems("rate", known, {"0.9": "a paper"})[0]
     assert "no source" in numbers.problems("rate 0.9", known, {"0.9": ""})[0]
+
+
+def test_places_are_those_of_the_page():
+    text = "---\nkind: lesson\n---\n# A { #a }\n\n```python\n--8<-- \"x.py:y\"\n```\n\n<!-- one\ntwo -->\n\nIt is 0.5.\n"
+    assert [(number.line, number.text) for number in numbers.in_prose(text)] == [(13, "0.5")]
