@@ -10,7 +10,7 @@ from torch import Tensor
 from dlguide.optim._base import Params, RuleOptimizer, check
 
 
-# --8<-- [start:rule]
+# --8<-- [start:adagrad-rule]
 def _adagrad(
     w: Tensor, g: Tensor, state: dict[str, Tensor], lr: float, lr_decay: float = 0,
     weight_decay: float = 0, initial_accumulator_value: float = 0, eps: float = 1e-10,
@@ -25,7 +25,7 @@ def _adagrad(
     s += g * g  # a plain sum: it never shrinks
     rate = lr / (1 + (state["step"].item() - 1) * lr_decay)
     w -= rate * g / (s.sqrt() + eps)
-# --8<-- [end:rule]
+# --8<-- [end:adagrad-rule]
 
 
 class Adagrad(RuleOptimizer):

@@ -8,7 +8,7 @@ from torch import Tensor
 from dlguide.optim._base import Params, RuleOptimizer, check
 
 
-# --8<-- [start:adam]
+# --8<-- [start:adam-rule]
 def _adam(
     w: Tensor, g: Tensor, state: dict[str, Tensor], lr: float,
     betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0,
@@ -25,10 +25,10 @@ def _adam(
     m_hat = m / (1 - betas[0] ** t)  # m started at 0: undo that pull
     v_hat = v / (1 - betas[1] ** t)
     w -= lr * m_hat / (v_hat.sqrt() + eps)
-# --8<-- [end:adam]
+# --8<-- [end:adam-rule]
 
 
-# --8<-- [start:adamw]
+# --8<-- [start:adamw-rule]
 def _adamw(
     w: Tensor, g: Tensor, state: dict[str, Tensor], lr: float,
     betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
@@ -36,7 +36,7 @@ def _adamw(
 ) -> None:  # fmt: skip
     w *= 1 - lr * weight_decay  # decoupled: the averages never see the decay
     _adam(w, g, state, lr, betas, eps)
-# --8<-- [end:adamw]
+# --8<-- [end:adamw-rule]
 
 
 class Adam(RuleOptimizer):

@@ -8,7 +8,7 @@ from torch import Tensor
 from dlguide.optim._base import Params, RuleOptimizer, check
 
 
-# --8<-- [start:rule]
+# --8<-- [start:rmsprop-rule]
 def _rmsprop(
     w: Tensor, g: Tensor, state: dict[str, Tensor], lr: float, alpha: float = 0.99,
     eps: float = 1e-8, weight_decay: float = 0, momentum: float = 0,
@@ -28,7 +28,7 @@ def _rmsprop(
         b.copy_(momentum * b + g)
         g = b
     w -= lr * g
-# --8<-- [end:rule]
+# --8<-- [end:rmsprop-rule]
 
 
 class RMSprop(RuleOptimizer):

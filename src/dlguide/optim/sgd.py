@@ -7,7 +7,7 @@ from torch import Tensor
 from dlguide.optim._base import Params, RuleOptimizer, check
 
 
-# --8<-- [start:rule]
+# --8<-- [start:sgd-rule]
 def _sgd(
     w: Tensor, g: Tensor, state: dict[str, Tensor], lr: float, momentum: float = 0,
     dampening: float = 0, weight_decay: float = 0, nesterov: bool = False,
@@ -23,7 +23,7 @@ def _sgd(
         b = state["momentum_buffer"]
         g = g + momentum * b if nesterov else b
     w -= lr * g  # in place, for the model holds the same tensor
-# --8<-- [end:rule]
+# --8<-- [end:sgd-rule]
 
 
 class SGD(RuleOptimizer):
