@@ -150,7 +150,7 @@ def test_modes_while_training_and_after():
 
 
 def test_dlguides_own_optimizers_fit_the_loop():
-    from dlguide import optim
+    import dlguide.optim as optim
 
     x, y = made()
     for name, options in (("SGD", {"momentum": 0.9}), ("RMSprop", {}), ("Adagrad", {}), ("Adam", {}), ("AdamW", {})):
