@@ -22,9 +22,9 @@ places = {
     "y": (3, 0),
 }
 arrows = [("w", "×"), ("x", "×"), ("×", "+"), ("b", "+"), ("+", "y")]
-figure, ax = plt.subplots(figsize=(7, 3))
+figure, ax = plt.subplots(figsize=(4.6, 2.6))
 for start, end in arrows:
-    forward = {"arrowstyle": "->", "shrinkA": 16, "shrinkB": 16}
+    forward = {"arrowstyle": "->", "shrinkA": 12, "shrinkB": 12}
     ax.annotate("", xy=places[end], xytext=places[start], arrowprops=forward)
     if start != "x":  # nobody asked for the gradient of x
         bend = f"arc3,rad={-0.35 if start == 'b' else 0.35}"
@@ -95,7 +95,7 @@ for start in (3.0, 1.25):
 
 # --8<-- [start:branch]
 def bend(x):
-    return x * x if x > 0 else -3 * x
+    return x * x if x > 0 else -x
 
 
 for start in (2.0, -2.0):
@@ -107,8 +107,12 @@ for start in (2.0, -2.0):
 
 
 # --8<-- [start:freed]
+from textwrap import fill
+
+
 def first_sentence(error):
-    return f"{type(error).__name__}: {str(error).split('. ')[0]}"
+    sentence = f"{type(error).__name__}: {str(error).split('. ')[0]}"
+    return fill(sentence, width=86, subsequent_indent="    ")
 
 
 y.backward()
@@ -187,8 +191,6 @@ except RuntimeError as error:
 # --8<-- [end:inference]
 
 # --8<-- [start:reasons]
-from textwrap import fill
-
 from dlguide.graph import why_no_graph
 
 for value in (a, a.argmax(), inference, detached, detached.sum().item()):

@@ -26,7 +26,7 @@ def trace(result: object, names: nn.Module | Mapping[str, Tensor] | None = None)
         names: an `nn.Module`, whose parameters and buffers give the names, or a mapping from name to tensor.
 
     Returns:
-        The graph: results first, then the other nodes in the order in which backward runs them.
+        The graph, with the results first, then the other nodes in the order in which backward runs them.
 
     Raises:
         NoGraphError: if no tensor of the result has a graph.
