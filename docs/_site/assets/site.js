@@ -12,16 +12,29 @@
     });
   }
 
-  // What is wider than its place can be reached by Tab and scrolled by the arrow keys.
+  // What is wider than its place can be reached by Tab and scrolled by the arrow keys. All widths are read before
+  // anything is changed, at most once a frame: on a long page each new layout costs.
+  let waiting = false;
   function reachWideThings() {
-    document.querySelectorAll("div.arithmatex, .md-typeset__scrollwrap, .md-typeset .wide, .mermaid").forEach(function (box) {
-      const wide = box.scrollWidth > box.clientWidth + 1;
-      box.classList.toggle("scrolls", wide);
-      if (wide) {
-        box.tabIndex = 0;
-      } else {
-        box.removeAttribute("tabindex");
-      }
+    if (waiting) {
+      return;
+    }
+    waiting = true;
+    requestAnimationFrame(function () {
+      waiting = false;
+      const boxes = Array.from(document.querySelectorAll("div.arithmatex, .md-typeset__scrollwrap, .md-typeset .wide, .mermaid"));
+      const wide = boxes.map(function (box) {
+        return box.scrollWidth > box.clientWidth + 1;
+      });
+      boxes.forEach(function (box, i) {
+        if (wide[i] !== box.classList.contains("scrolls")) {
+          box.classList.toggle("scrolls", wide[i]);
+          box.toggleAttribute("tabindex", wide[i]);
+          if (wide[i]) {
+            box.tabIndex = 0;
+          }
+        }
+      });
     });
   }
 

@@ -108,7 +108,7 @@ class Visit:
     def weight(self) -> dict[str, int]:
         """Bytes of everything loaded so far, text compressed as a server would."""
         sizes = {}
-        for url, response in self.loaded.items():
+        for url, response in list(self.loaded.items()):
             body = response.body()
             name = url.removeprefix(self.address)
             sizes[name] = len(body) if Path(name).suffix in PACKED else len(gzip.compress(body, 9, mtime=0))
