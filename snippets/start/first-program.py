@@ -130,10 +130,10 @@ print(f"the step must stay under 2 / {largest:.3f} = {2 / largest:.4f}")
 # --8<-- [end:hessian]
 
 # --8<-- [start:modes]
-print("   lr  slow mode  fast mode  slow mode left after 100 epochs")
+print("lr    slow mode  fast mode  slow mode left after 100 epochs")
 for lr in (0.01, 0.1, 0.18, 0.19):
     slow, fast = 1 - lr * smallest, 1 - lr * largest
-    print(f"{lr:5.2f}  {slow:9.4f}  {fast:9.4f}  {slow**100:9.4f}")
+    print(f"{lr:.2f}  {slow:9.4f}  {fast:9.4f}  {slow**100:9.4f}")
 # --8<-- [end:modes]
 
 # --8<-- [start:steps]
