@@ -13,6 +13,8 @@ MODULES = SITE / "node_modules"
 PATCHES = {
     '"https://unpkg.com/mermaid@11/dist/mermaid.min.js"':
         'new URL("../mermaid.min.js",document.querySelector("script[src*=\'/javascripts/bundle.\']").src).href',
+    # for browsers from before 2020, which this site does not support
+    '"https://unpkg.com/resize-observer-polyfill"': '"data:,"',
     # the search index is fetched when the search is first opened, not with every page
     '$(location.protocol!=="file:"),Je("search")': '$(!1),Je("search")',
 }

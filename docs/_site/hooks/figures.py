@@ -69,6 +69,25 @@ def named(svg: str, alt: str, prefix: str) -> str:
     return f'{head} role="img" aria-label="{quoted(alt)}">{rest}'
 
 
+def set_aside(content: str) -> tuple[str, list[str]]:
+    """Return a page with its drawings taken out, and the drawings.
+
+    Until the search has read the page: thousands of lines that it would have to parse, and labels nobody searches for.
+    """
+    drawings: list[str] = []
+
+    def take(match: re.Match[str]) -> str:
+        drawings.append(match[2])
+        return f"{match[1]}<!-- drawing {len(drawings) - 1} -->"
+
+    return re.sub(r'(<figure class="output[^>]*>)(<svg.*?</svg>)', take, content, flags=re.S), drawings
+
+
+def put_back(page: str, drawings: list[str]) -> str:
+    """Return a page with its drawings where they were."""
+    return re.sub(r"<!-- drawing (\d+) -->", lambda match: drawings[int(match[1])], page)
+
+
 def quoted(text: str) -> str:
     """Return `text` as it stands inside a double-quoted attribute."""
     return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import html
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,13 @@ TOKEN = re.compile(r"<!--.*?-->|<(/?)([a-zA-Z][\w-]*)([^>]*?)(/?)>|[^<]+|<", re.
 
 def load(path: Path) -> list[Entry]:
     """Return the entries of the glossary file, or none if there is no file."""
-    return (yaml.safe_load(path.read_text("utf-8")) or []) if path.exists() else []
+    return parsed(path.read_text("utf-8")) if path.exists() else []
+
+
+@lru_cache(maxsize=4)
+def parsed(text: str) -> list[Entry]:
+    """Return the entries; read once, since every page asks for them."""
+    return yaml.safe_load(text) or []
 
 
 def faults(entries: list[Entry]) -> list[str]:

@@ -24,6 +24,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from copy import deepcopy
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -57,7 +59,13 @@ class LabError(RuntimeError):
 
 def read(path: Path) -> NotebookNode:
     """Return the lab as a notebook, all languages in it."""
-    return jupytext.read(path)
+    return deepcopy(parsed(path.read_text("utf-8")))
+
+
+@lru_cache(maxsize=32)
+def parsed(text: str) -> NotebookNode:
+    """Return the notebook of a percent script: read once while serving."""
+    return jupytext.reads(text, fmt="py:percent")
 
 
 def tags(cell: NotebookNode) -> list[str]:

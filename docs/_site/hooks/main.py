@@ -12,6 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import nbformat
+from jinja2 import FileSystemBytecodeCache
 from mkdocs.exceptions import PluginError
 from mkdocs.plugins import event_priority, get_plugin_logger
 from mkdocs.structure.files import File, InclusionLevel
@@ -24,6 +25,7 @@ if str(ROOT) not in sys.path:
 
 from docs._site.hooks import (  # noqa: E402
     assets,
+    figures,
     fonts,
     glossary,
     indexes,
@@ -86,7 +88,8 @@ def on_files(files, config):
         if not target.exists() or target.read_text("utf-8") != text:
             target.write_text(text, "utf-8")
         # a file with a folder of its own, not File.generated(): mkdocs-jupyter asks for src_dir
-        files.append(File(f"labs/{path.stem}.ipynb", str(labs.CACHE / lang), config.site_dir, config.use_directory_urls))
+        name, folder = f"labs/{path.stem}.ipynb", str(labs.CACHE / lang)
+        files.append(File(name, folder, config.site_dir, config.use_directory_urls))
     if lang == languages.default(config):
         for address, what in assets.collect():
             if isinstance(what, str):
@@ -116,6 +119,20 @@ def lab(path):
         broken[key] = str(error)
         log.warning(str(error))
         return notebook
+
+
+def on_nav(nav, config, files):
+    """Keep compiled templates between builds: a tenth of the time of a build."""
+    cache = labs.CACHE.parent / "jinja"
+    cache.mkdir(parents=True, exist_ok=True)
+    templates = FileSystemBytecodeCache(str(cache))
+    config.plugins["mkdocstrings"].get_handler("python").env.bytecode_cache = templates
+    return nav
+
+
+def on_env(env, config, files):
+    env.bytecode_cache = FileSystemBytecodeCache(str(labs.CACHE.parent / "jinja"))
+    return env
 
 
 def on_page_markdown(markdown, page, config, files):
@@ -167,6 +184,7 @@ def on_page_content(html, page, config, files):
     built[lang][src] = indexes.Entry(
         page.url, page.title or "", page.meta.get("description", ""), section(page),
         listed=not src.startswith(proofs.FOLDER))
+    html, page.meta["drawings"] = figures.set_aside(html)
     return html
 
 
@@ -200,6 +218,7 @@ def on_post_page(output, page, config):
         (folder / files["py"]).write_text(programs.as_script(program), "utf-8")
         (folder / files["ipynb"]).write_text(programs.as_notebook(program), "utf-8")
     # after the search plugin has read the page: KaTeX's markup is ten times the text
+    output = figures.put_back(output, page.meta.pop("drawings", []))
     output = mathematics.rendered(output, lambda message: log.warning(f"{src}: {message}"))
     if 'class="katex' in output:
         link = get_relative_url("assets/katex/katex.min.css", page.url)
@@ -234,7 +253,8 @@ def on_post_build(config):
     (site / "robots.txt").write_text(indexes.robots(root), "utf-8")
     for lang in here:
         machine_texts(site, config, lang, roots)
-    fonts.shrink(site, labs.CACHE.parent / "fonts")
+    if others.command != "serve":  # on this machine a whole font costs nothing
+        fonts.shrink(site, labs.CACHE.parent / "fonts")
 
 
 def machine_texts(site, config, lang, roots):
