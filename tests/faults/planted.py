@@ -89,7 +89,8 @@ def wrong_figure(tree: Tree) -> None:
     tree.sub(f"snippets/{PAGE}.{figure[1]}.svg", r'( x=")(\d)', r"\g<1>9\2")
 
 
-@fault("wrong output in a docstring", "src/dlguide/functions.py::Activation", "src/dlguide/functions.py::", "shows something else")
+@fault("wrong output in a docstring", "src/dlguide/functions.py::Activation",
+       "src/dlguide/functions.py::", "shows something else")
 def wrong_docstring_output(tree: Tree) -> None:
     tree.replace("src/dlguide/functions.py", "tensor([9.]) tensor([6.])", "tensor([9.]) tensor([7.])")
 
@@ -136,7 +137,8 @@ def wrong_gradient(tree: Tree) -> None:
     tree.replace("src/dlguide/functions.py", "_sigmoid(z) * (1 - _sigmoid(z))", "_sigmoid(z) * (1 + _sigmoid(z))")
 
 
-@fault("wrong update rule in the package", "tests/dlguide/test_optim.py::test_one_hundred_steps_equal_torch[SGD-options1-quadratic]",
+@fault("wrong update rule in the package",
+       "tests/dlguide/test_optim.py::test_one_hundred_steps_equal_torch[SGD-options1-quadratic]",
        "tests/dlguide/test_optim.py::test_one_hundred_steps_equal_torch", "< 1e-10")
 def wrong_update(tree: Tree) -> None:
     tree.replace("src/dlguide/optim/sgd.py", "b.copy_(momentum * b +", "b.copy_(b +")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.pages.paths import ROOT
 
-PIN = re.compile(r"^translates:[ \t]*([0-9a-f]{40})[ \t]*$", re.M)
+PIN = re.compile(r"^translates:[ \t]*[\"']?([0-9a-f]{40})[\"']?[ \t]*$", re.M)
 TOP_PIN = re.compile(r"\A<!-- translates: ([0-9a-f]{40}) -->\n")
 
 

@@ -51,5 +51,5 @@ def test_cited_numbers():
 
 
 def test_places_are_those_of_the_page():
-    text = "---\nkind: lesson\n---\n# A { #a }\n\n```python\n--8<-- \"x.py:y\"\n```\n\n<!-- one\ntwo -->\n\nIt is 0.5.\n"
+    text = "---\nkind: lesson\n---\n# A { #a }\n\n```python\nx\n```\n\n<!-- one\ntwo -->\n\nIt is 0.5.\n"
     assert [(number.line, number.text) for number in numbers.in_prose(text)] == [(13, "0.5")]

@@ -7,6 +7,7 @@ the labs.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from tests.pages import git, labs
@@ -21,6 +22,7 @@ def marked(text: str, new: str) -> str:
         return text.replace(old, new, 1)
     if text.startswith("---\n"):
         head, end, rest = text.partition("\n---\n")
+        head = re.sub(r"^translates:.*\n?", "", head, flags=re.M).rstrip("\n")
         return f"{head}\ntranslates: {new}{end}{rest}"
     return f"<!-- translates: {new} -->\n{text}"
 
