@@ -96,13 +96,14 @@ def path(lr, momentum, nesterov=False):
 
 fig, axes = plt.subplots(2, 1, figsize=(7, 4.2), sharex=True, layout="constrained")
 x_grid, y_grid = torch.meshgrid(
-    torch.linspace(-4.3, 1.5, 120), torch.linspace(-0.8, 0.8, 80), indexing="xy"
+    torch.linspace(-4.3, 1.5, 59), torch.linspace(-0.8, 0.8, 41), indexing="xy"
 )
 height = 0.5 * (x_grid**2 + 50 * y_grid**2)
 for ax, momentum in zip(axes, (0.0, 0.7), strict=True):
     points = path(lr=0.036, momentum=momentum)
     print(f"momentum {momentum}: {len(points) - 1} steps")
-    ax.contour(x_grid, y_grid, height, levels=[0.1, 0.5, 2, 5, 9, 14], linewidths=0.5)
+    levels = [0.1, 0.5, 2, 5, 9, 14]
+    ax.contour(x_grid, y_grid, height, levels, colors="gray", linewidths=0.5)
     ax.plot(*zip(*points, strict=True), "o-", markersize=3, linewidth=1)
     ax.set_ylabel(f"momentum {momentum}")
 plt.show()
