@@ -79,7 +79,9 @@ def test_the_language_switch_keeps_the_page_after_instant_navigation(visit, lang
 def describe(page: Any) -> dict[str, Any]:
     """The focused element: what it is, and whether a reader sees that it has the focus."""
     return page.evaluate("""() => {
-        const one = document.activeElement, style = getComputedStyle(one), box = one.getBoundingClientRect()
+        const one = document.activeElement
+        const shown = one.matches('.md-option') ? one.nextElementSibling : one  // a radio button is shown by its label
+        const style = getComputedStyle(shown), box = shown.getBoundingClientRect()
         return {
             html: one.outerHTML.slice(0, 160),
             outlined: style.outlineStyle != 'none' && parseFloat(style.outlineWidth) >= 1,
