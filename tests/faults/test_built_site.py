@@ -15,7 +15,7 @@ import pytest
 from tests.faults.tree import Outcome
 from tests.pages.paths import ROOT
 
-pytestmark = pytest.mark.xdist_group("faults")
+pytestmark = pytest.mark.xdist_group("faults in the built site")
 
 PAGE, CHECKS = "start/first-program/index.html", "tests/site/test_build.py"
 LINKS, HOSTS, SEARCH = (f"{CHECKS}::{test}" for test in (
@@ -27,7 +27,7 @@ def edit(pattern: str, new: str, name: str = PAGE) -> Callable[[Path], None]:
     """A change of one file of the site; the pattern must be found."""
 
     def plant(site: Path) -> None:
-        text, count = re.subn(pattern, new, (site / name).read_text("utf-8"), count=1)
+        text, count = re.subn(pattern, new, (site / name).read_text("utf-8"), count=1, flags=re.S)
         assert count, f"{name} has no match of {pattern!r}: the fault needs a new place"
         (site / name).unlink()  # the files are hard links to those of the real site
         (site / name).write_text(text, "utf-8")
@@ -47,7 +47,7 @@ def unsegmented(site: Path) -> None:
 
 
 FAULTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
-    "broken internal link": (edit(r'(<article.*?href=")\.\./[\w-]+/', r"\1../no-such-page/"), LINKS, "no-such-page"),
+    "broken internal link": (edit(r'(<article.*?href=")\.\./[\w./-]+', r"\1../no-such-page/"), LINKS, "no-such-page"),
     "link to a missing anchor": (edit(r'href="#data"', 'href="#no-such-anchor"'), LINKS, "no-such-anchor"),
     "script from another host": (edit("</head>", '<script src="https://cdn.example/x.js"></script></head>'), HOSTS,
                                  "cdn.example"),
