@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from playwright.sync_api import Browser, Request, Response
+from playwright.sync_api import Browser, ConsoleMessage, Request, Response
 
 from tests.pages import docstrings, fences, labs
 from tests.pages.paths import ROOT
@@ -83,10 +83,14 @@ class Visit:
         self.loaded: dict[str, Response] = {}
         self.expected: dict[str, int] = {}
         self.page.on("pageerror", lambda error: self.troubles.append(f"script error {error}"))
-        self.page.on("console", lambda m: m.type in ("error", "warning") and self.troubles.append(f"console {m.text}"))
+        self.page.on("console", self.said)
         self.page.on("requestfailed", self.failed)
         self.context.on("request", lambda r: self.host(r.url))
         self.context.on("response", self.response)
+
+    def said(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.troubles.append(f"console {message.text}")
 
     def host(self, url: str) -> None:
         if not url.startswith((self.address, "data:", "blob:")):
