@@ -23,6 +23,13 @@ def test_a_formula_becomes_katex_and_mathml() -> None:
     assert not complaints
 
 
+def test_a_formula_and_the_punctuation_around_it_stay_on_one_line() -> None:
+    formula = r'<span class="arithmatex">\(L\)</span>'
+    assert mathematics.rendered(f"损失 {formula}。然后", print).count('<span class="pointed"><span class="arith') == 1
+    assert mathematics.rendered(f"损失（{formula}）", print).startswith('损失<span class="pointed">（<span class="arith')
+    assert "pointed" not in mathematics.rendered(f"the {formula} of", print)
+
+
 @pytest.mark.parametrize("tex", [r"\frac{1}{", r"\nonsense", "损失 = 0"])
 def test_a_wrong_formula_is_complained_about_and_shown(tex: str) -> None:
     complaints: list[str] = []

@@ -16,7 +16,12 @@ from pathlib import Path
 import quickjs
 
 KATEX = Path(__file__).parents[1] / "node_modules" / "katex" / "dist" / "katex.min.js"
-FORMULA = re.compile(r'<(span|div) class="arithmatex"(?: data-search-exclude)?>\\([(\[])(.*?)\\[)\]]</\1>', re.S)
+FORMULA = re.compile(
+    r'(?P<before>[(（「『“]*)'
+    r'<(?P<tag>span|div) class="arithmatex"(?: data-search-exclude)?>\\(?P<open>[(\[])(?P<tex>.*?)\\[)\]]</(?P=tag)>'
+    r'(?P<after>[,.;:!?)，。、；：！？）」』”]*)',
+    re.S,
+)
 COMMENT = r"<!--\s*proof:\s*([\w.-]+)\s*-->"
 SEALED = re.compile(rf'(?:<p>\s*)?{COMMENT}(?:\s*</p>)?\s*(<div class="arithmatex".*?</div>)', re.S)
 LABEL = {"en": ("proven", "Proven by the test {}"), "zh": ("已证明", "由测试 {} 证明")}
@@ -53,13 +58,17 @@ def hidden_from_search(content: str) -> str:
 def rendered(page: str, complain: Callable[[str], None]) -> str:
     """Replace the TeX of a page by KaTeX's HTML; a formula with a mistake stays as code and is complained about."""
     def one(match: re.Match[str]) -> str:
-        tag, display, tex = match[1], match[2] == "[", html.unescape(match[3]).strip()
+        tag, display, tex = match["tag"], match["open"] == "[", html.unescape(match["tex"]).strip()
         try:
             out = katex(tex, display)
         except TexError as error:
             complain(f"the formula {tex!r} is not valid: {error}")
             out = f"<code>{html.escape(tex)}</code>"
-        return f'<{tag} class="arithmatex">{out}</{tag}>'
+        formula = f'{match["before"]}<{tag} class="arithmatex">{out}</{tag}>{match["after"]}'
+        if display or not match["before"] + match["after"]:
+            return formula
+        # a browser would begin a line with the full stop after a formula, or end one with the bracket before it
+        return f'<span class="pointed">{formula}</span>'
 
     return FORMULA.sub(one, page)
 
