@@ -11,38 +11,42 @@ import pytest
 
 from tests.site.published import page, sources
 
-# Runs the program as `python program.py` would, with no network, and says which dlguide it used.
+# Runs each program as `python program.py` would, with no network, and says which dlguide was used.
 RUNNER = """
 import runpy, socket, sys
 def closed(*args, **kwargs):
     raise OSError("a page asks no other host")
 socket.create_connection = socket.getaddrinfo = closed
-runpy.run_path(sys.argv[1], run_name="__main__")
+package, *programs = sys.argv[1:]
+for program in programs:
+    runpy.run_path(program, run_name="__main__")
 used = sys.modules.get("dlguide")
-assert used is None or used.__file__.startswith(sys.argv[2]), used.__file__
+assert used is None or used.__file__.startswith(package), used.__file__
 """
 AGG = "ignore:FigureCanvasAgg is non-interactive:UserWarning"
 
 
-def run(program: list[str], package: Path, folder: Path) -> None:
-    """Run the blocks as one program in an empty folder; a failure shows what a reader would see."""
-    folder.mkdir()
-    file = folder.with_suffix(".py")
-    file.write_text("\n\n".join(program) + "\n", "utf-8")
+def run(programs: list[str], package: Path, folder: Path) -> None:
+    """Run programs one after the other in a new interpreter and an empty folder, each in a namespace of its own."""
+    files = []
+    for i, program in enumerate(programs):
+        files.append(folder / f"program{i}.py")
+        files[-1].write_text(program + "\n", "utf-8")
+    empty = folder / "empty"
+    empty.mkdir()
     kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONSTARTUP")}
     env = kept | {"PYTHONPATH": str(package), "MPLBACKEND": "Agg", "TQDM_DISABLE": "1", "PYTHONUTF8": "1"}
-    command = [sys.executable, "-P", "-W", "error", "-W", AGG, "-c", RUNNER, str(file), str(package)]
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, encoding="utf-8", timeout=600)
+    command = [sys.executable, "-P", "-W", "error", "-W", AGG, "-c", RUNNER, str(package), *map(str, files)]
+    done = subprocess.run(command, cwd=empty, env=env, capture_output=True, text=True, encoding="utf-8", timeout=600)
     assert done.returncode == 0, f"the page's blocks do not run:\n{done.stderr[-3000:]}"
 
 
 @pytest.mark.parametrize("source", sources())
 def test_a_copied_page_runs(site: Path, package: Path, tmp_path: Path, source: str) -> None:
     english, chinese = page(site, "en", source).program, page(site, "zh", source).program
-    if source.startswith("reference/"):  # each example stands alone
-        for i, block in enumerate(dict.fromkeys([*english, *chinese])):
-            run([block], package, tmp_path / f"example{i}")
-        return
-    for i, program in enumerate([english] if english == chinese else [english, chinese]):
-        if program:
-            run(program, package, tmp_path / f"page{i}")
+    if source.startswith("reference/"):  # each example is a program of its own
+        programs = list(dict.fromkeys([*english, *chinese]))
+    else:
+        programs = list(dict.fromkeys("\n\n".join(blocks) for blocks in (english, chinese) if blocks))
+    if programs:
+        run(programs, package, tmp_path)

@@ -38,6 +38,7 @@ ROOT = Path(__file__).parents[3]
 FIGURES = Path(__file__).with_name("figures.py")
 CACHE = Path(os.environ.get("DLGUIDE_CACHE") or ROOT / ".cache") / "labs"
 PACKAGES = ("torch", "torchvision", "numpy", "matplotlib", "scikit-learn")
+KEPT = 8  # executions of a lab
 SECONDS = 600  # for one cell: a lab ends in one minute, a busy machine may take several
 
 # Runs in the kernel before the lab: the figures' style, SVG, and no network (the kernel itself talks over 127.0.0.1).
@@ -127,6 +128,8 @@ def executed(path: Path, say: Callable[[str], None], cache: Path = CACHE, root: 
         with tempfile.NamedTemporaryFile("w", dir=cache, delete=False, encoding="utf-8") as file:
             file.write(nbformat.writes(done))
         Path(file.name).replace(kept)  # in one step: two builds may run at once
+        for stale in sorted(cache.glob(f"{path.stem}-*.ipynb"), key=lambda old: old.stat().st_mtime)[:-KEPT]:
+            stale.unlink(missing_ok=True)
     old = nbformat.reads(kept.read_text("utf-8"), 4)
     outputs = [cell.outputs for cell in old.cells if cell.cell_type == "code"]
     for cell in notebook.cells:
