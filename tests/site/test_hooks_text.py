@@ -26,7 +26,8 @@ def test_a_formula_becomes_katex_and_mathml() -> None:
 def test_a_formula_and_the_punctuation_around_it_stay_on_one_line() -> None:
     formula = r'<span class="arithmatex">\(L\)</span>'
     assert mathematics.rendered(f"损失 {formula}。然后", print).count('<span class="pointed"><span class="arith') == 1
-    assert mathematics.rendered(f"损失（{formula}）", print).startswith('损失<span class="pointed">（<span class="arith')
+    bracketed = mathematics.rendered(f"损失（{formula}）", print)
+    assert bracketed.startswith('损失<span class="pointed">（<span class="arith')
     assert "pointed" not in mathematics.rendered(f"the {formula} of", print)
 
 
