@@ -132,6 +132,15 @@ def page() -> Callable[[str], dict[str, Any]]:
     return cache(namespace)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give pytest-xdist its groups: it writes them where pytest 9.2 does not look (pytest-xdist, issue 1386)."""
+    for item in items:
+        grouped = vars(item).get("_nodeid")
+        if grouped and hasattr(item, "_id") and grouped != item.nodeid:
+            item._id = type(item._id).parse(grouped)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """Turn a skip or an expected failure that tests/exemptions.py does not list into a failure."""
