@@ -22,7 +22,7 @@
     waiting = true;
     requestAnimationFrame(function () {
       waiting = false;
-      const boxes = Array.from(document.querySelectorAll("div.arithmatex, .md-typeset__scrollwrap, .md-typeset .wide, .mermaid"));
+      const boxes = Array.from(document.querySelectorAll("div.arithmatex, .md-typeset__scrollwrap, .md-typeset figure, .mermaid"));
       const wide = boxes.map(function (box) {
         return box.scrollWidth > box.clientWidth + 1;
       });
