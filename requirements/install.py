@@ -74,7 +74,7 @@ def python_packages() -> None:
     if torch not in GIGABYTES:
         raise Missing(f"DLGUIDE_TORCH is {torch!r}; it may be 'cpu' for the smaller wheels, or unset.")
     locks = [HERE / "rest.txt", HERE / "torch.txt"]
-    mark, state = VENV / "dlguide-setup", digest(*locks, ROOT / "pyproject.toml") + torch
+    mark, state = VENV / "dlguide-setup", digest(*locks) + torch
     if finished(mark, state):
         return
     check_disk(torch)
