@@ -206,12 +206,12 @@ plt.show()
 # %% [markdown] tags=["en"]
 # ## What goes wrong { #what-goes-wrong }
 #
-# **A flatten that regroups the batch.** `view(-1, k)` asks for rows of $k$ numbers and lets PyTorch work out how many rows. If $k$ is wrong, the rows no longer are pictures. When the sizes happen to divide, no error says so. Here 9 pictures of 256 numbers become 16 rows of 144, each with pieces of two pictures. `flatten(1)` cannot do that: it never touches the batch dimension.
+# **A flatten that regroups the batch.** `view(-1, k)` asks for rows of $k$ numbers and lets PyTorch work out how many rows. If $k$ is wrong, the rows no longer are pictures. When the sizes happen to divide, no error says so. Here 9 pictures of 256 numbers become 16 rows of 144: none is a whole picture, and half of them hold pieces of two. `flatten(1)` cannot do that: it never touches the batch dimension.
 
-# %% [markdown] tags=["zh"] translates="974e3812"
+# %% [markdown] tags=["zh"] translates="88191d99"
 # ## 常见错误 { #what-goes-wrong }
 #
-# **展平时打乱了批次。** `view(-1, k)` 要求每行 $k$ 个数，行数由 PyTorch 去凑。$k$ 写错时，一行就不再是一张图片；碰巧能整除时，连报错都没有。下面 9 张图片、每张 256 个数，变成了 16 行、每行 144 个数，每行都掺着两张图片。`flatten(1)` 不会出这种事，它从不碰批次那一维。
+# **展平时打乱了批次。** `view(-1, k)` 要求每行 $k$ 个数，行数由 PyTorch 去凑。$k$ 写错时，一行就不再是一张图片；碰巧能整除时，连报错都没有。下面 9 张图片、每张 256 个数，变成了 16 行、每行 144 个数：没有一行是完整的图片，其中一半还掺着两张图片。`flatten(1)` 不会出这种事，它从不碰批次那一维。
 
 # %%
 small = CNN((1, 8, 8)).features  # [N, 64, 2, 2]: 256 numbers for a picture
@@ -298,13 +298,13 @@ for mode in ("train", "eval"):
 # <details markdown="1">
 # <summary>Solution 1</summary>
 #
-# The MLP has a weight of its own for each pixel, so a shifted digit meets other weights. The filters of the CNN are the same everywhere, and pooling forgives a small shift. It still loses some, because its linear layers do have a weight for each place.
+# The MLP has a weight of its own for each pixel, so a shifted digit meets other weights. The filters of the CNN are the same everywhere, and pooling forgives a small shift. It still loses a good deal, because its linear layers do have a weight for each place.
 
-# %% [markdown] tags=["zh"] translates="27a3b5cd"
+# %% [markdown] tags=["zh"] translates="4ed6a1e7"
 # <details markdown="1">
 # <summary>答案 1</summary>
 #
-# MLP 对每个像素都有单独的权重，数字一平移就碰上了别的权重。CNN 的卷积核在各处都一样，池化又能容忍小的平移。它也会掉一些，因为后面的线性层仍然是每个位置一个权重。
+# MLP 对每个像素都有单独的权重，数字一平移就碰上了别的权重。CNN 的卷积核在各处都一样，池化又能容忍小的平移。它也会掉不少，因为后面的线性层仍然是每个位置一个权重。
 
 # %%
 torch.manual_seed(0)

@@ -200,7 +200,7 @@ closed, opened = sizes["LSTM"], sizes["LSTM, forget bias 2"]
 assert closed[0] / closed[-1] < 1e-6
 assert opened[0] / opened[-1] > 1e-2
 
-# %% alt_en="Size of the gradient at each of 50 steps on a logarithmic scale: for RNN, GRU and LSTM it falls in a straight line over ten powers of ten towards the first step; for the LSTM with forget bias 2 it stays nearly level" alt_zh="50 步中每一步的梯度大小（对数坐标）：RNN、GRU、LSTM 越往第一步越小，近似直线地跌落约十个数量级；遗忘门偏置为 2 的 LSTM 几乎持平"
+# %% alt_en="Size of the gradient at each of 50 steps on a logarithmic scale: for RNN, GRU and LSTM it falls nearly in a straight line over about ten powers of ten towards the first step; for the LSTM with forget bias 2 it stays nearly level" alt_zh="50 步中每一步的梯度大小（对数坐标）：RNN、GRU、LSTM 越往第一步越小，近似直线地跌落约十个数量级；遗忘门偏置为 2 的 LSTM 几乎持平"
 figure, ax = plt.subplots(figsize=(7, 3.2))
 for name, g in sizes.items():
     ax.semilogy(range(1, 51), g, label=name)
@@ -250,7 +250,7 @@ for filling in (0.0, 3.0):
 # %% [markdown] tags=["zh"] translates="abdb9962"
 # ## 常见错误 { #what-goes-wrong }
 #
-# **批次和时间弄反了。** PyTorch 的循环层默认要 `[步数, N, 每步的数]`。给它 `[N, 步数, 每步的数]` 也不会报错，只是变成了横着读一个批次里的各张图片。只有从状态的形状才看得出来；如果 N 恰好等于步数，连形状都看不出来。写上 `batch_first=True` 才是想要的意思。
+# **批次和时间弄反了。** PyTorch 的循环层默认要 `[步数, N, 每步的数]`。给它 `[N, 步数, 每步的数]` 也不会报错，只是变成了横着读一个批次里的各张图片。只有从状态的形状才看得出来；如果 N 恰好等于步数，连形状都看不出来。写明 `batch_first=True`，读的才是行。
 
 # %%
 five = torch.zeros(5, 8, 8)  # five pictures of eight rows
