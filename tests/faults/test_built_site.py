@@ -81,6 +81,9 @@ def green(site: Path) -> Path:
 def test_fault_in_the_built_site_turns_the_right_test_red(green: Path, tmp_path: Path, name: str) -> None:
     plant, test, says = FAULTS[name]
     copy = shutil.copytree(green, tmp_path / "site", copy_function=os.link)
+    if test == HOSTS:  # this test reads every page for itself: one is enough
+        for page in set(copy.rglob("index.html")) - {copy / PAGE}:
+            page.unlink()
     plant(copy)
     outcome = check(copy, test)
     assert test in outcome.red, f"{test} stays green:\n{outcome.text[-3000:]}"

@@ -7,8 +7,10 @@ import pytest
 from tests.pages import chinese, labs, numbers
 from tests.pages.project import LANGUAGES, ROOT, SNIPPETS
 from tests.pages.prose import HEADING, INLINE, display
+from tests.site.conftest import common, one_at_a_time
 
 LABS = labs.paths()
+__all__ = ["common"]  # the fixture: a folder that all processes of pytest-xdist share
 
 every_lab = pytest.mark.parametrize("path", LABS, ids=lambda path: path.stem)
 
@@ -79,9 +81,10 @@ def test_lab_has_its_parts(path):
 
 
 @every_lab
-def test_numbers_in_prose_come_from_the_lab(path):
-    """The cells run once (30 s for each lab if the site has not been built since it changed)."""
-    known = numbers.printed(labs.code_and_outputs(path))
+def test_numbers_in_prose_come_from_the_lab(path, common):
+    """The cells run once, here or while the site is built, and not in both places at the same time."""
+    with one_at_a_time(common / "site.lock"):
+        known = numbers.printed(labs.code_and_outputs(path))
     cited = labs.front_matter(path).get("cited") or {}
     for lang in LANGUAGES:
         wrong = numbers.problems(labs.in_language(labs.read(path), lang), known, cited)
