@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import yaml
 
@@ -19,10 +20,15 @@ SPECIAL = re.compile(r"\s*(?:[-*+|#>:]|\d+\.|!!!|\?\?\?|===|<|\[\^|\*\[|\$\$|!\[
 
 
 @cache
+def glossary() -> list[dict[str, Any]]:
+    """The entries of docs/glossary.yml."""
+    return yaml.safe_load((ROOT / "docs" / "glossary.yml").read_text("utf-8")) or []
+
+
+@cache
 def banned() -> dict[str, str]:
-    """Wrong words and the right term for each, from docs/glossary.yml."""
-    entries = yaml.safe_load((ROOT / "docs" / "glossary.yml").read_text("utf-8")) or []
-    return {word: entry["zh"] for entry in entries for word in (entry.get("banned") or {}).get("zh") or []}
+    """Wrong words and the right term for each."""
+    return {word: entry["zh"] for entry in glossary() for word in (entry.get("banned") or {}).get("zh") or []}
 
 
 def plain(text: str) -> str:

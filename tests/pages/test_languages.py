@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.pages import chinese, git
+from tests.pages import chinese, git, numbers
 from tests.pages.project import LANGUAGES, ROOT, TOP, front_matter, page_names, page_path
 from tests.pages.prose import skeleton
 
@@ -154,3 +154,12 @@ def test_chinese_at_the_top_is_set_well(name):
 def test_english_paragraphs_are_one_line(name):
     wrong = chinese.wrapped(page_path(name, "en").read_text("utf-8"))
     assert not wrong, "\n".join([f"docs/en/{name}.md", *wrong])
+
+
+@pytest.mark.parametrize("entry", chinese.glossary(), ids=lambda entry: entry["id"])
+def test_glossary_is_set_well(entry):
+    """It is written like a page, and it has no program that a number could come from."""
+    wrong = chinese.problems(entry["definition"]["zh"])
+    wrong += [f"{n.text} has no source here: say it on a page" for lang in LANGUAGES
+              for n in numbers.in_prose(entry["definition"][lang])]
+    assert not wrong, "\n".join([f"docs/glossary.yml, {entry['id']}", *wrong])
