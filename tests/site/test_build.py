@@ -102,6 +102,7 @@ def test_llms_txt_lists_every_page_and_its_markdown(site: Path, lang: str) -> No
         assert f"({SITE_URL}{one.address}index.md)" in text, source
         markdown = (one.file.parent / "index.md").read_text("utf-8")
         assert markdown.startswith("# "), source
+        assert "\n::: " not in markdown, source
         if source != "about/contributing.md":  # it shows how an include is written
             assert "--8<--" not in markdown, source
         for block in one.program if not source.startswith("reference/") else []:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from docs._site.hooks import figures, glossary, indexes, mathematics, pages, programs, proofs, repository, stamp
+from docs._site.hooks import api, figures, glossary, indexes, mathematics, pages, programs, proofs, repository, stamp
 
 ENTRY = {"id": "gradient", "en": "gradient", "zh": "梯度", "also": {"en": ["slope vector"]},
          "definition": {"en": 'The "derivative".', "zh": "导数组成的向量。"}}
@@ -177,3 +177,15 @@ def test_edit_links_follow_the_host() -> None:
     assert repository.edit("", "docs/en/faq.md") is None
     assert repository.edit("https://git.example/a/b", "x.md") == "https://git.example/a/b/edit/main/x.md"
     assert repository.edit("https://gitlab.example/a/b", "x.md") == "https://gitlab.example/a/b/-/edit/main/x.md"
+
+
+def test_a_reference_page_is_readable_without_its_html(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/b.py").write_text(
+        '"""About."""\n\ndef f(x: int = 1) -> int:\n    """Adds."""\n\ndef _g():\n    pass\n\n'
+        'class C:\n    """A class."""\n    def m(self):\n        """A method."""\n', "utf-8")
+    text = api.expanded("# A\n\n::: a.b\n\nend\n", tmp_path)
+    assert "About.\n\n## `f(x: int=1) -> int`\n\nAdds.\n\n## `class C`\n\nA class." in text
+    assert "## `C.m(self)`\n\nA method." in text
+    assert "_g" not in text
+    assert text.endswith("end\n")

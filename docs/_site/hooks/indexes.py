@@ -17,7 +17,6 @@ class Entry:
     title: str
     description: str
     section: str
-    listed: bool = True
 
 
 def sitemap(pages: Mapping[str, Sequence[str]], roots: Mapping[str, str], langs: Mapping[str, str]) -> str:
@@ -50,9 +49,9 @@ def llms(name: str, summary: str, root: str, entries: Sequence[Entry], others: M
     parts = [f"# {name}", f"> {summary}"]
     for language, address in others.items():
         parts.append(f"[{language}]({address}llms.txt)")
-    for section in dict.fromkeys(entry.section for entry in entries if entry.listed):
+    for section in dict.fromkeys(entry.section for entry in entries):
         lines = [f"- [{e.title}]({root}{e.url}index.md)" + (f": {e.description}" if e.description else "")
-                 for e in entries if e.section == section and e.listed]
+                 for e in entries if e.section == section]
         parts += [f"## {section}", "\n".join(lines)]
     return "\n\n".join(parts) + "\n"
 

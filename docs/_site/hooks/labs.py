@@ -188,7 +188,8 @@ def failure(name: str, work: NotebookNode, error: str) -> str:
 def in_language(notebook: NotebookNode, lang: str) -> NotebookNode:
     """Return the notebook with the Markdown of one language, its outputs kept."""
     cells = [cell for cell in notebook.cells if not tags(cell) or lang in tags(cell)]
-    copy = nbformat.from_dict(notebook)
+    stamp = notebook.metadata.get("stamp")  # alone: jupytext's own notes come in any order
+    copy = nbformat.v4.new_notebook(metadata={"stamp": stamp} if stamp else {})
     copy.cells = [nbformat.from_dict(cell) for cell in cells if cell.cell_type != "raw"]
     for i, cell in enumerate(copy.cells):
         cell["id"] = f"cell-{i}"

@@ -24,6 +24,8 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from docs._site.hooks import (  # noqa: E402
+    again,
+    api,
     assets,
     figures,
     fonts,
@@ -42,8 +44,10 @@ from docs._site.hooks import (  # noqa: E402
 
 log = get_plugin_logger("dlguide")
 others = languages.Others()
+memory = again.Memory()
 built: dict[str, dict[str, indexes.Entry]] = defaultdict(dict)  # language -> source path -> page
 texts: dict[str, dict[str, str]] = defaultdict(dict)  # language -> source path -> Markdown for llms.txt
+order: list[str] = []  # the pages of the nav
 broken: dict[str, str] = {}  # labs that failed while serving: not run again until they change
 
 
@@ -122,7 +126,8 @@ def lab(path):
 
 
 def on_nav(nav, config, files):
-    """Keep compiled templates between builds: a tenth of the time of a build."""
+    """Note the order of the pages, and keep compiled templates between builds: a tenth of the time of a build."""
+    order[:] = [page.file.src_uri for page in nav.pages]
     cache = labs.CACHE.parent / "jinja"
     cache.mkdir(parents=True, exist_ok=True)
     templates = FileSystemBytecodeCache(str(cache))
@@ -132,7 +137,16 @@ def on_nav(nav, config, files):
 
 def on_env(env, config, files):
     env.bytecode_cache = FileSystemBytecodeCache(str(labs.CACHE.parent / "jinja"))
+    if others.command == "serve":
+        memory.search(config.plugins["material/search"].search_index, config.extra["lang"])
     return env
+
+
+def render(page, config, files, text):
+    if others.command == "serve":
+        memory.render(page, config, files, text)
+    else:
+        Page.render(page, config, files)
 
 
 def on_page_markdown(markdown, page, config, files):
@@ -146,10 +160,12 @@ def on_page_markdown(markdown, page, config, files):
     for include in missing:
         log.warning(f"{page.file.src_uri}: there is no {include} to include (outputs are written by `make outputs`)")
     markdown = markdown.replace(glossary.MARK, glossary.page(glossary.load(ROOT / "docs" / "glossary.yml"), lang))
-    texts[lang][page.file.src_uri] = pages.expanded(markdown, options)
+    text = pages.expanded(markdown, options)
+    texts[lang][page.file.src_uri] = api.expanded(text, ROOT / "src")
     recorded = ROOT / "snippets" / f"{path}.out"
     if recorded.exists():
         page.meta["stamp"] = stamp.read(recorded.read_text("utf-8"))
+    page.render = lambda config, files: render(page, config, files, text)
     return markdown
 
 
@@ -181,9 +197,7 @@ def on_page_content(html, page, config, files):
     if page.meta.get("kind") not in ("reference", "home"):
         entries = glossary.load(ROOT / "docs" / "glossary.yml")
         html = glossary.linked(html, entries, lang, get_relative_url("glossary/", page.url))
-    built[lang][src] = indexes.Entry(
-        page.url, page.title or "", page.meta.get("description", ""), section(page),
-        listed=not src.startswith(proofs.FOLDER))
+    built[lang][src] = indexes.Entry(page.url, page.title or "", page.meta.get("description", ""), section(page))
     html, page.meta["drawings"] = figures.set_aside(html)
     return html
 
@@ -203,7 +217,7 @@ def lab_page(html, page, config, files, complain):
     page.meta = labs.front_matter(labs.read(ROOT / "docs" / "labs" / f"{name}.py"), lang)
     page.meta["stamp"] = notebook.metadata.get("stamp")
     page.edit_url = repository.edit(config.repo_url or "", f"docs/labs/{name}.py")
-    Page.render(page, config, files)  # MkDocs' own: links are checked, anchors known, the table of contents made
+    render(page, config, files, page.markdown)  # MkDocs' own: links checked, anchors known, a table of contents
     page.title = page._title_from_render or name
     texts[lang][page.file.src_uri] = notebooks.filled(page.markdown, notebooks.texts(notebook.cells))
     return f'<div class="notebook">{notebooks.filled(page.content, outputs)}</div>'
@@ -264,7 +278,8 @@ def machine_texts(site, config, lang, roots):
     known = {src: roots[lang] + entry.url for src, entry in built[lang].items()}
     names = {spec[other]["name"]: roots[other] for other in roots if other != lang}
     summary = spec[lang].get("site_description") or config.site_description
-    text = indexes.llms(config.site_name, summary, roots[lang], list(built[lang].values()), names)
+    entries = [built[lang][src] for src in order if src in built[lang]]
+    text = indexes.llms(config.site_name, summary, roots[lang], entries, names)
     (folder / "llms.txt").write_text(text, "utf-8")
     for src, markdown in texts[lang].items():
         target = folder / built[lang][src].url / "index.md"
