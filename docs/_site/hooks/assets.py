@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 SITE = Path(__file__).parents[1]
@@ -72,3 +72,15 @@ def patched(bundle: str) -> tuple[str, list[str]]:
     for literal, replacement in PATCHES.items():
         bundle = bundle.replace(literal, replacement)
     return bundle, wrong
+
+
+def patch(site: Path, complain: Callable[[str], None]) -> None:
+    """Keep Material's script from asking other hosts, and from fetching what nobody asked for."""
+    bundles = list((site / "assets" / "javascripts").glob("bundle.*.min.js"))
+    for bundle in bundles:
+        text, wrong = patched(bundle.read_text("utf-8"))
+        bundle.write_text(text, "utf-8")
+        for literal in wrong:
+            complain(f"{bundle.name} does not hold {literal} exactly once: see PATCHES in assets.py")
+    if len(bundles) != 1:
+        complain(f"Material has {len(bundles)} bundles where one was expected: see patch() in assets.py")

@@ -6,7 +6,10 @@ import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
+
+from docs._site.hooks.languages import HTML_LANG
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,16 @@ class Entry:
     title: str
     description: str
     section: str
+
+
+@dataclass(frozen=True)
+class Head:
+    """What llms.txt begins with; `others` gives the address of each other language by its name."""
+
+    name: str
+    summary: str
+    root: str
+    others: Mapping[str, str]
 
 
 def sitemap(pages: Mapping[str, Sequence[str]], roots: Mapping[str, str], langs: Mapping[str, str]) -> str:
@@ -44,13 +57,13 @@ def robots(root: str) -> str:
     return f"User-agent: *\nAllow: /\nSitemap: {root}sitemap.xml\n"
 
 
-def llms(name: str, summary: str, root: str, entries: Sequence[Entry], others: Mapping[str, str]) -> str:
+def llms(head: Head, entries: Sequence[Entry]) -> str:
     """Return llms.txt for one language (see llmstxt.org): every page by section, linked to its Markdown."""
-    parts = [f"# {name}", f"> {summary}"]
-    for language, address in others.items():
+    parts = [f"# {head.name}", f"> {head.summary}"]
+    for language, address in head.others.items():
         parts.append(f"[{language}]({address}llms.txt)")
     for section in dict.fromkeys(entry.section for entry in entries):
-        lines = [f"- [{e.title}]({root}{e.url}index.md)" + (f": {e.description}" if e.description else "")
+        lines = [f"- [{e.title}]({head.root}{e.url}index.md)" + (f": {e.description}" if e.description else "")
                  for e in entries if e.section == section]
         parts += [f"## {section}", "\n".join(lines)]
     return "\n\n".join(parts) + "\n"
@@ -70,3 +83,21 @@ def absolute(markdown: str, address: str, known: Mapping[str, str]) -> str:
         return f"{match[1]}({known[target]}{anchor})" if target in known else match[0]
 
     return re.sub(r"(\])\(([^)\s#:]+)(#[^)\s]*)?\)", one, markdown)
+
+
+def write_sitemap(site: Path, pages: Mapping[str, Sequence[str]], roots: Mapping[str, str]) -> None:
+    """Write sitemap.xml for all languages, and robots.txt."""
+    (site / "sitemap.xml").write_text(sitemap(pages, roots, HTML_LANG), "utf-8")
+    (site / "sitemap.xml.gz").unlink(missing_ok=True)  # MkDocs' own, of one language
+    (site / "robots.txt").write_text(robots(next(iter(roots.values()))), "utf-8")
+
+
+def write_texts(folder: Path, head: Head, pages: Mapping[str, Entry], texts: Mapping[str, str],
+                order: Sequence[str]) -> None:
+    """Write llms.txt and the Markdown of each page of a language; `pages` and `texts` are keyed by source path."""
+    (folder / "llms.txt").write_text(llms(head, [pages[src] for src in order if src in pages]), "utf-8")
+    known = {src: head.root + entry.url for src, entry in pages.items()}
+    for src, markdown in texts.items():
+        target = folder / pages[src].url / "index.md"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(absolute(markdown, src, known).strip() + "\n", "utf-8")

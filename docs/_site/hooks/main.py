@@ -250,7 +250,7 @@ def on_post_build(config):
     if config.extra["lang"] != languages.default(config):
         return
     site, spec = Path(config.site_dir), config.extra["languages"]
-    patch(site)
+    assets.patch(site, log.warning)
     for lang in languages.wanted(spec):
         if lang != config.extra["lang"]:
             log.info(f"{spec[lang]['name']}: /{spec[lang]['dir']}")
@@ -261,39 +261,11 @@ def on_post_build(config):
             log.warning(f"{src} is not in both {here[0]} and {lang}: a page needs its translation")
     root = config.site_url or "/"
     roots = {lang: root + spec[lang]["dir"] for lang in here}
-    urls = {lang: [entry.url for entry in built[lang].values()] for lang in here}
-    (site / "sitemap.xml").write_text(indexes.sitemap(urls, roots, languages.HTML_LANG), "utf-8")
-    (site / "sitemap.xml.gz").unlink(missing_ok=True)
-    (site / "robots.txt").write_text(indexes.robots(root), "utf-8")
+    indexes.write_sitemap(site, {lang: [entry.url for entry in built[lang].values()] for lang in here}, roots)
     for lang in here:
-        machine_texts(site, config, lang, roots)
+        head = indexes.Head(
+            config.site_name, spec[lang].get("site_description") or config.site_description, roots[lang],
+            {spec[other]["name"]: address for other, address in roots.items() if other != lang})
+        indexes.write_texts(site / spec[lang]["dir"], head, built[lang], texts[lang], order)
     if others.command != "serve":  # on this machine a whole font costs nothing
         fonts.shrink(site, labs.CACHE.parent / "fonts")
-
-
-def machine_texts(site, config, lang, roots):
-    """Write llms.txt and the Markdown of each page of a language."""
-    spec = config.extra["languages"]
-    folder = site / spec[lang]["dir"]
-    known = {src: roots[lang] + entry.url for src, entry in built[lang].items()}
-    names = {spec[other]["name"]: roots[other] for other in roots if other != lang}
-    summary = spec[lang].get("site_description") or config.site_description
-    entries = [built[lang][src] for src in order if src in built[lang]]
-    text = indexes.llms(config.site_name, summary, roots[lang], entries, names)
-    (folder / "llms.txt").write_text(text, "utf-8")
-    for src, markdown in texts[lang].items():
-        target = folder / built[lang][src].url / "index.md"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(indexes.absolute(markdown, src, known).strip() + "\n", "utf-8")
-
-
-def patch(site):
-    """Keep Material's script from asking other hosts, and from fetching what nobody asked for."""
-    bundles = list((site / "assets" / "javascripts").glob("bundle.*.min.js"))
-    for bundle in bundles:
-        text, wrong = assets.patched(bundle.read_text("utf-8"))
-        bundle.write_text(text, "utf-8")
-        for literal in wrong:
-            log.warning(f"{bundle.name} does not hold {literal} exactly once: see PATCHES in assets.py")
-    if len(bundles) != 1:
-        log.warning(f"Material has {len(bundles)} bundles where one was expected: see patch() in main.py")
