@@ -39,6 +39,7 @@ from docs._site.hooks import (  # noqa: E402
     programs,
     proofs,
     repository,
+    serving,
     stamp,
 )
 
@@ -59,6 +60,8 @@ def on_config(config):
     lang = config.extra.setdefault("lang", languages.default(config))
     if others.command == "serve":
         languages.forgiving(config)
+        if not built and (sentence := serving.taken(config.dev_addr.host, config.dev_addr.port)):
+            raise PluginError(sentence)
     if sentence := assets.missing():
         raise PluginError(sentence)
     repo = repository.address(ROOT)
