@@ -15,5 +15,5 @@ def taken(host: str, port: int) -> str:
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-            return f"port {port} is used by another program: stop that one, or choose another, `make serve PORT={port + 1}`"
+            return f"port {port} is used by another program: stop that one, or try `make serve PORT={port + 1}`"
     return ""
