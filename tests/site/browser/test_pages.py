@@ -58,13 +58,14 @@ def test_page(visit, language: str, source: str) -> None:
 
 def copies(page: Any) -> list[str]:
     """Press the copy button of each Python block and read the clipboard."""
+    block = page.locator(".language-python.highlight")
+    for i in range(block.count()):
+        block.nth(i).locator(".md-code__button").wait_for(state="attached")  # made when the block comes into view
     return [plain(text) for text in page.evaluate("""async () => {
         const texts = []
-        for (const block of document.querySelectorAll('.language-python.highlight')) {
-            block.scrollIntoView()
-            while (!block.querySelector('.md-code__button')) await new Promise(requestAnimationFrame)
+        for (const button of document.querySelectorAll('.language-python.highlight .md-code__button')) {
             await navigator.clipboard.writeText('nothing was copied')
-            block.querySelector('.md-code__button').click()
+            button.click()
             texts.push(await navigator.clipboard.readText())
         }
         return texts

@@ -41,7 +41,7 @@ def twin(language: str, source: str) -> tuple[str, str]:
 def test_the_language_switch_needs_no_script(visit, language: str) -> None:
     seen = visit(LANGUAGES[language], java_script_enabled=False)
     for source in [source for one, source in PAGES if one == language]:
-        seen.page.goto(seen.address + LANGUAGES[language] + url(source))
+        seen.page.goto(seen.address + LANGUAGES[language] + url(source), wait_until="domcontentloaded")
         other, path = twin(language, source)
         hrefs = seen.page.locator(f"a[data-language={other}]").evaluate_all("all => all.map(a => a.href)")
         assert len(hrefs) == 2, "one link in the header, one at the foot"
