@@ -14,7 +14,7 @@ import dlguide
 
 ROOT = Path(__file__).parents[1]
 # put together here, so that this file does not contain what it looks for
-REGISTRIES = ["py" + "pi.org", "pythonhosted" + ".org", "registry.npm" + "js", "deb.debian" + ".org"]
+REGISTRIES = ["py" + "pi.org", "python" + "hosted.org", "registry." + "npmjs", "deb." + "debian.org"]
 WORDS = ["TO" + "DO", "FIX" + "ME", "X" * 3, "coming" + " soon", "lorem" + " ipsum"]
 UNFINISHED = re.compile(rf"\b({'|'.join(WORDS)})\b")
 BINARY = {".png", ".jpg", ".gz", ".woff2", ".ico"}
