@@ -107,7 +107,7 @@ class Visit:
 
     def go(self, path: str) -> None:
         self.page.goto(self.address + path, wait_until="networkidle")
-        self.page.evaluate("document.fonts.ready")
+        self.page.wait_for_function("document.fonts.status == 'loaded'")
 
     def weight(self) -> dict[str, int]:
         """Bytes of everything loaded so far, text compressed as a server would."""

@@ -84,7 +84,8 @@ def dense(code: str) -> str:
 def resize(page: Any, width: int, height: int) -> None:
     """Change the window and wait until the page has been laid out and painted anew."""
     page.set_viewport_size({"width": width, "height": height})
-    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    page.evaluate("window.framesSince = 0")
+    page.wait_for_function("(framesSince += 1) > 3")
 
 
 def too_wide(page: Any) -> list[str]:
