@@ -156,8 +156,8 @@ def run(notebook: NotebookNode, name: str, say: Callable[[str], None], root: Pat
     # one thread: the nets are small, and on a busy machine threads that wait for each other take minutes
     env = os.environ | {"PYTHONPATH": path, "PYTHONWARNINGS": "default", "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:
-        client = NotebookClient(work, timeout=SECONDS, kernel_name="python3", on_cell_start=tell, coalesce_streams=True,
-                                resources={"metadata": {"path": folder}})
+        client = NotebookClient(work, timeout=SECONDS, startup_timeout=SECONDS, kernel_name="python3",
+                                on_cell_start=tell, coalesce_streams=True, resources={"metadata": {"path": folder}})
         try:
             client.execute(env=env, stderr=subprocess.DEVNULL)  # the kernel's own notes; a cell's stderr is an output
         except CellExecutionError as error:
