@@ -24,6 +24,13 @@ def violations(page: Any) -> list[str]:
             for one in found]
 
 
+# what stands in a block whose output begins above the block's lower edge
+COVERED = """() => [...document.querySelectorAll('.highlight + .output.highlight')].filter(output => {
+  const code = output.previousElementSibling.getBoundingClientRect()
+  return code.height && output.getBoundingClientRect().top < code.bottom - 1
+}).map(output => output.previousElementSibling.innerText.slice(0, 80))"""
+
+
 @pytest.mark.parametrize(("language", "source"), PAGES)
 def test_page(visit, language: str, source: str) -> None:
     seen = visit(LANGUAGES[language] + url(source), color_scheme="light")
@@ -42,6 +49,8 @@ def test_page(visit, language: str, source: str) -> None:
     assert not different, f"the copy button gives what no test runs:\n{different[0]}"
     assert copied == wanted, f"{len(wanted)} blocks are tested, {len(copied)} can be copied, or their order differs"
 
+    assert page.evaluate(COVERED) == [], "an output hides the end of its code"
+
     page.add_script_tag(content=Path(AXE).read_text("utf-8"))
     assert violations(page) == [], "in light colours"
 
@@ -50,6 +59,7 @@ def test_page(visit, language: str, source: str) -> None:
     resize(page, 360, 740)
     assert violations(page) == [], "in dark colours, on a phone"
 
+    assert page.evaluate(COVERED) == [], "an output hides the end of its code on a phone"
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= 360, f"on a phone of 360 px the page is {wide} px wide: {too_wide(page)}"
     resize(page, 320, 640)
