@@ -1,0 +1,1 @@
+"""Functions on tensors, each forward and backward from scratch: activations, losses, layers without their state."""
