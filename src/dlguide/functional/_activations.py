@@ -1,0 +1,216 @@
+"""The activations and their derivatives as bare formulas, in the order in which the pages show them.
+
+The documented functions of the same names call these; no input makes them overflow on the way, and autograd through
+them is exact everywhere, at 0 too.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+# --8<-- [start:sigmoid]
+def sigmoid(x: Tensor) -> Tensor:
+    sign = torch.where(x >= 0, 1, -1)
+    e = torch.exp(-sign * x)  # e to the power -|x|: at most 1
+    return torch.where(x >= 0, 1, e) / (1 + e)
+
+
+def sigmoid_derivative(x: Tensor) -> Tensor:
+    return sigmoid(x) * sigmoid(-x)  # sigmoid(-x) = 1 - sigmoid(x), with all its digits
+# --8<-- [end:sigmoid]
+
+
+# --8<-- [start:tanh]
+def tanh(x: Tensor) -> Tensor:
+    sign = torch.where(x >= 0, 1, -1)
+    e = torch.expm1(-2 * sign * x)  # e to the power -2|x|, minus 1
+    return -sign * e / (2 + e)
+
+
+def tanh_derivative(x: Tensor) -> Tensor:
+    return 4 * sigmoid_derivative(2 * x)  # 1 - tanh(x)**2, with all its digits
+# --8<-- [end:tanh]
+
+
+# --8<-- [start:softplus]
+def softplus(x: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
+    low = torch.where(beta * x > threshold, 0, beta * x)
+    return torch.where(beta * x > threshold, x, torch.log1p(torch.exp(low)) / beta)
+
+
+def softplus_derivative(x: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
+    return torch.where(beta * x > threshold, 1, sigmoid(beta * x))
+# --8<-- [end:softplus]
+
+
+# --8<-- [start:relu]
+def relu(x: Tensor) -> Tensor:
+    return torch.where(x <= 0, 0, x)
+
+
+def relu_derivative(x: Tensor) -> Tensor:
+    return (x > 0).to(x.dtype)  # at 0, where there is none, PyTorch takes 0
+# --8<-- [end:relu]
+
+
+# --8<-- [start:leaky-relu]
+def leaky_relu(x: Tensor, negative_slope: float | Tensor = 0.01) -> Tensor:
+    return torch.where(x > 0, x, negative_slope * x)
+
+
+def leaky_relu_derivative(
+    x: Tensor, negative_slope: float | Tensor = 0.01
+) -> Tensor:
+    return torch.where(x > 0, 1, negative_slope * torch.ones_like(x))
+# --8<-- [end:leaky-relu]
+
+
+# --8<-- [start:prelu]
+def prelu(x: Tensor, weight: Tensor) -> Tensor:
+    return leaky_relu(x, per_channel(weight, x))
+
+
+def prelu_derivative(x: Tensor, weight: Tensor) -> Tensor:
+    return leaky_relu_derivative(x, per_channel(weight, x))
+
+
+def prelu_backward(
+    grad_output: Tensor, x: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    grad_x = grad_output * prelu_derivative(x, weight)
+    share = grad_output * torch.where(x > 0, 0, x)  # what each entry adds
+    grad_weight = share.sum_to_size(per_channel(weight, x).shape)
+    return grad_x, grad_weight.reshape(weight.shape)
+
+
+def per_channel(weight: Tensor, x: Tensor) -> Tensor:
+    # (C,) becomes (C, 1, 1) beside x of shape (N, C, H, W)
+    return weight.reshape(-1, *[1] * (x.ndim - 2))
+# --8<-- [end:prelu]
+
+
+# --8<-- [start:elu]
+def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
+    low = torch.where(x > 0, 0, x)  # exp of a large x would overflow
+    return torch.where(x > 0, x, alpha * torch.expm1(low))
+
+
+def elu_derivative(x: Tensor, alpha: float = 1.0) -> Tensor:
+    low = torch.where(x > 0, 0, x)
+    return torch.where(x > 0, 1, alpha * torch.exp(low))
+# --8<-- [end:elu]
+
+
+# --8<-- [start:selu]
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+def selu(x: Tensor) -> Tensor:
+    return SELU_SCALE * elu(x, SELU_ALPHA)
+
+
+def selu_derivative(x: Tensor) -> Tensor:
+    return SELU_SCALE * elu_derivative(x, SELU_ALPHA)
+# --8<-- [end:selu]
+
+
+# --8<-- [start:silu]
+def silu(x: Tensor) -> Tensor:
+    return x * sigmoid(x)
+
+
+def silu_derivative(x: Tensor) -> Tensor:
+    return sigmoid(x) + x * sigmoid_derivative(x)
+# --8<-- [end:silu]
+
+
+# --8<-- [start:mish]
+def mish(x: Tensor) -> Tensor:
+    return x * tanh(softplus(x))
+
+
+def mish_derivative(x: Tensor) -> Tensor:
+    s = softplus(x)
+    return tanh(s) + x * tanh_derivative(s) * sigmoid(x)
+# --8<-- [end:mish]
+
+
+# --8<-- [start:gelu]
+def gelu(x: Tensor, approximate: str = "none") -> Tensor:
+    if approximate == "none":
+        return x * (1 + torch.erf(x / math.sqrt(2))) / 2
+    u = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+    return x * (1 + tanh(u)) / 2
+
+
+def gelu_derivative(x: Tensor, approximate: str = "none") -> Tensor:
+    if approximate == "none":
+        density = torch.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
+        return (1 + torch.erf(x / math.sqrt(2))) / 2 + x * density
+    u = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+    slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2)
+    return (1 + tanh(u)) / 2 + x * tanh_derivative(u) * slope / 2
+# --8<-- [end:gelu]
+
+
+# --8<-- [start:softmax]
+def softmax(x: Tensor, dim: int) -> Tensor:
+    e = torch.exp(below_largest(x, dim))
+    return e / e.sum(dim, keepdim=True)
+
+
+def log_softmax(x: Tensor, dim: int) -> Tensor:
+    z = below_largest(x, dim)
+    return z - torch.log(torch.exp(z).sum(dim, keepdim=True))
+
+
+def below_largest(x: Tensor, dim: int) -> Tensor:
+    # the largest entry becomes 0: no exp overflows; softmax stays the same
+    if x.numel() == 0:
+        return x
+    return x - x.detach().amax(dim, keepdim=True)
+# --8<-- [end:softmax]
+
+
+# --8<-- [start:softmax-backward]
+def softmax_backward(grad_output: Tensor, x: Tensor, dim: int) -> tuple[Tensor]:
+    p = softmax(x, dim)
+    inner = (grad_output * p).sum(dim, keepdim=True)
+    return (p * (grad_output - inner),)
+
+
+def log_softmax_backward(grad_output: Tensor, x: Tensor, dim: int) -> tuple[Tensor]:
+    total = grad_output.sum(dim, keepdim=True)
+    return (grad_output - softmax(x, dim) * total,)
+# --8<-- [end:softmax-backward]
+
+
+# --8<-- [start:glu]
+def glu(x: Tensor, dim: int = -1) -> Tensor:
+    a, b = x.chunk(2, dim)
+    return a * sigmoid(b)
+
+
+def glu_backward(grad_output: Tensor, x: Tensor, dim: int = -1) -> tuple[Tensor]:
+    a, b = x.chunk(2, dim)
+    grad_a = grad_output * sigmoid(b)
+    grad_b = grad_output * a * sigmoid_derivative(b)
+    return (torch.cat([grad_a, grad_b], dim),)
+# --8<-- [end:glu]
+
+
+# --8<-- [start:swiglu]
+def swiglu(gate: Tensor, value: Tensor) -> Tensor:
+    return silu(gate) * value
+
+
+def swiglu_backward(
+    grad_output: Tensor, gate: Tensor, value: Tensor
+) -> tuple[Tensor, Tensor]:
+    grad_gate = grad_output * value * silu_derivative(gate)
+    return grad_gate, grad_output * silu(gate)
+# --8<-- [end:swiglu]

@@ -1,0 +1,76 @@
+"""Every activation function under one import: the functions stand in files of their own, by family.
+
+Sigmoid, tanh and softplus are in `dlguide.functional.sigmoids`, the functions with a corner or a branch in
+`dlguide.functional.rectifiers`, GELU, SiLU and Mish in `dlguide.functional.smooth`, softmax in
+`dlguide.functional.softmax`, and the products of two halves in `dlguide.functional.gates`.
+"""
+
+from __future__ import annotations
+
+from dlguide.functional._activations import (
+    elu,
+    elu_derivative,
+    gelu,
+    gelu_derivative,
+    glu,
+    glu_backward,
+    leaky_relu,
+    leaky_relu_derivative,
+    log_softmax,
+    log_softmax_backward,
+    mish,
+    mish_derivative,
+    prelu,
+    prelu_backward,
+    prelu_derivative,
+    relu,
+    relu_derivative,
+    selu,
+    selu_derivative,
+    sigmoid,
+    sigmoid_derivative,
+    silu,
+    silu_derivative,
+    softmax,
+    softmax_backward,
+    softplus,
+    softplus_derivative,
+    swiglu,
+    swiglu_backward,
+    tanh,
+    tanh_derivative,
+)
+
+__all__ = [
+    "elu",
+    "elu_derivative",
+    "gelu",
+    "gelu_derivative",
+    "glu",
+    "glu_backward",
+    "leaky_relu",
+    "leaky_relu_derivative",
+    "log_softmax",
+    "log_softmax_backward",
+    "mish",
+    "mish_derivative",
+    "prelu",
+    "prelu_backward",
+    "prelu_derivative",
+    "relu",
+    "relu_derivative",
+    "selu",
+    "selu_derivative",
+    "sigmoid",
+    "sigmoid_derivative",
+    "silu",
+    "silu_derivative",
+    "softmax",
+    "softmax_backward",
+    "softplus",
+    "softplus_derivative",
+    "swiglu",
+    "swiglu_backward",
+    "tanh",
+    "tanh_derivative",
+]
