@@ -88,6 +88,8 @@ def prelu_backward(
 
 
 def per_channel(weight: Tensor, x: Tensor) -> Tensor:
+    if weight.numel() == 1:
+        return weight.reshape(())
     # (C,) becomes (C, 1, 1) beside x of shape (N, C, H, W)
     return weight.reshape(-1, *[1] * (x.ndim - 2))
 # --8<-- [end:prelu]
