@@ -29,9 +29,9 @@ class Layer(nn.Module):
             came = f"torch.nn.{type(layer).__name__}" if isinstance(layer, nn.Module) else type(layer).__name__
             raise TypeError(f"expected a torch.nn.{cls.__name__} to load from, got {came}: pass the layer itself")
         ours = cls(**cls._options(layer))
-        for like in layer.state_dict().values():
-            ours = ours.to(like.device, like.dtype if like.is_floating_point() else None)
-            break
+        like = next((value for value in layer.state_dict().values() if value.is_floating_point()), None)
+        if like is not None:
+            ours = ours.to(like.device, like.dtype)
         ours.load_state_dict(layer.state_dict())
         return ours.train(layer.training)
 
