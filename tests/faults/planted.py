@@ -126,9 +126,9 @@ def wrong_prose_number(tree: Tree) -> None:
 
 
 @fault("formula without a proof", f"tests/pages/test_formulas.py::test_every_display_formula_is_proven[en-{PAGE}]",
-       "tests/pages/test_formulas.py::", "put `<!-- proof: test_name -->`")
+       "tests/pages/test_formulas.py::", "put `<!-- formula: its-id -->`")
 def formula_without_proof(tree: Tree) -> None:
-    tree.sub(EN, r"<!-- proof: test_\w+ -->\n\n", "")
+    tree.sub(EN, r"<!-- formula: (?!definition)[\w-]+ -->\n\n", "")
 
 
 @fault("wrong gradient in the package", "tests/dlguide/test_backprop.py::test_each_slope_is_the_derivative[sigmoid]",

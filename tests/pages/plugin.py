@@ -15,6 +15,7 @@ import pytest
 from tests.exemptions import is_exempt
 from tests.pages import checks, docstrings, programs, record, shown
 from tests.pages.fences import Block, Page, read
+from tests.pages.formulas import untied
 from tests.pages.project import ROOT, TOP, page_name
 
 
@@ -27,7 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Know the mark of pytest-xdist also where it is not loaded."""
+    """Know the marks; that of pytest-xdist also where it is not loaded."""
+    config.addinivalue_line("markers", "proves(*ids, tex=None): the formulas of the page that this test proves")
     config.addinivalue_line("markers", "xdist_group(name): tests that run in one process of pytest-xdist")
 
 
@@ -143,8 +145,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-    """Turn a skip or an expected failure that tests/exemptions.py does not list into a failure."""
+    """Fail a proof that did not touch its formula, and a skip that tests/exemptions.py does not list."""
     report = yield
+    if call.when == "call" and report.passed and (wrong := untied(item)):
+        report.outcome, report.longrepr = "failed", "\n".join([f"{item.nodeid} proves less than it says", *wrong])
     return unlisted(report, item.nodeid) if report.skipped or hasattr(report, "wasxfail") else report
 
 

@@ -11,8 +11,9 @@ from tests.pages.fences import FENCE, kind_of
 from tests.pages.project import INCLUDE, body
 
 HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*(?:\{([^{}]*)\})?\s*$")
-PROOF = re.compile(r"^<!--\s*proof:\s*(.*?)\s*-->$")
+FORMULA_ID = re.compile(r"^<!--\s*formula:\s*(.*?)\s*-->$")
 DISPLAY = re.compile(r"\$\$(.*?)\$\$|\\\[(.*?)\\\]", re.S)
+NAMED = re.compile(rf"<!--\s*formula:\s*([\w-]+)\s*-->\s*(?:{DISPLAY.pattern})", re.S)
 INLINE = re.compile(r"(?<![\\$\w])\$(?![\s$])((?:\\.|[^$\\\n])+?)(?<!\s)\$(?![\w$])")
 CODE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 IMAGE = re.compile(r"!\[([^\]]*)\]\(\s*([^)\s]+)[^)]*\)")
@@ -39,10 +40,11 @@ class Skeleton:
 
     sections: list[Section]
     fences: list[str]  # the language of each fence, and what it includes
-    formulas: list[tuple[int, str, str | None]]  # line, formula, proof
+    formulas: list[tuple[int, str, str | None]]  # line, formula without spaces and words, id
     boxes: list[str]
     images: list[str]
     tables: list[tuple[int, int]]  # rows and columns
+    tex: dict[str, str] = field(default_factory=dict, compare=False)  # of each formula by its id, as it was written
 
 
 def without_fences(text: str) -> tuple[str, list[str]]:
@@ -72,8 +74,9 @@ def without_fences(text: str) -> tuple[str, list[str]]:
 def skeleton(path: Path) -> Skeleton:
     """Read the structure of a page."""
     text, fences = without_fences(path.read_text("utf-8"))
+    written = {name: (one or other).strip() for name, one, other in NAMED.findall(text) if name != "definition"}
     text, formulas = display(text)
-    found = Skeleton([Section(0, "", 0)], fences, formulas, [], [], [])
+    found = Skeleton([Section(0, "", 0)], fences, formulas, [], [], [], written)
     rows = columns = 0
     for number, line in enumerate(text.split("\n"), 1):
         if heading := HEADING.match(line):
@@ -94,14 +97,14 @@ def skeleton(path: Path) -> Skeleton:
 
 
 def display(text: str) -> tuple[str, list[tuple[int, str, str | None]]]:
-    """Blank the display formulas; return the rest and each formula with its line and the proof named before it."""
+    """Blank the display formulas; return the rest and each formula with its line and the id named before it."""
     formulas = []
 
     def blank(match: re.Match[str]) -> str:
         before = text[: match.start()].rstrip().rsplit("\n", 1)[-1].strip()
-        proof = PROOF.match(before)
+        named = FORMULA_ID.match(before)
         line = text.count("\n", 0, match.start()) + 1
-        formulas.append((line, ignoring_text(match[1] or match[2]), proof[1] if proof else None))
+        formulas.append((line, ignoring_text(match[1] or match[2]), named[1] if named else None))
         return re.sub(r"[^\n]", " ", match[0])
 
     return DISPLAY.sub(blank, text), formulas

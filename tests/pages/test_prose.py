@@ -19,7 +19,7 @@ Text with $w$, `$code$`, [a link](x.md#y), [an API][dlguide.optim.SGD] and <http
 
     - read;
 
-<!-- proof: test_it -->
+<!-- formula: its-id -->
 
 $$
 y = wx \\quad \\text{if } x > 0
@@ -56,7 +56,7 @@ def test_skeleton(tmp_path):
     assert [(s.level, s.id, s.line) for s in found.sections[1:]] == [(1, "one", 4), (3, "two", 36)]
     assert found.sections[1].inline == ["w"]
     assert found.sections[1].links == ["x.md#y", "dlguide.optim.SGD", "https://example.org"]
-    assert found.formulas == [(14, "y=wx\\quad\\text{}x>0", "test_it")]
+    assert found.formulas == [(14, "y=wx\\quad\\text{}x>0", "its-id")]
     assert found.boxes == ["goals", "success"]
     assert found.tables == [(3, 2)]
     assert found.images == ["figure:c"]
@@ -65,7 +65,7 @@ def test_skeleton(tmp_path):
 
 @pytest.mark.parametrize(("change", "other"), [
     ("{ #two }", "{ #three }"), ("### Two", "## Two"), ("$w$", "$v$"), ("y = wx", "y = -wx"), ("x.md#y", "x.md#z"),
-    ("| `x|y` | 2 |\n", ""), ("test_it", "test_other"), ("goals", "note"), ("b.py:c", "b.py:d"),
+    ("| `x|y` | 2 |\n", ""), ("its-id", "other-id"), ("goals", "note"), ("b.py:c", "b.py:d"),
     ("figure:c", "figure:d"), ("$ make test", "$ make site"),
 ])
 def test_every_difference_counts(tmp_path, change, other):

@@ -42,23 +42,25 @@ def test_a_wrong_formula_is_complained_about_and_shown(tex: str) -> None:
 def test_a_proven_formula_has_a_seal_and_a_definition_none() -> None:
     complaints: list[str] = []
     formula = r'<div class="arithmatex">\[x\]</div>'
-    page = f"<!-- proof: test_x -->\n{formula}\n<p><!-- proof: definition --></p>\n{formula}"
-    out = mathematics.sealed(page, "zh", lambda name: f"proofs/#{name}", complaints.append)
+    page = f"<!-- formula: x -->\n{formula}\n<p><!-- formula: definition --></p>\n{formula}"
+    out = mathematics.sealed(page, "zh", {"x": "test_x"}, "proofs/", complaints.append)
     assert out.count('<a class="proof"') == 1
     assert 'href="proofs/#test_x" title="由测试 test_x 证明">已证明</a>' in out
-    assert out.count('<div class="formula">') == 2
+    assert out.count('<div class="formula" id="formula-x">') == 1
+    assert out.count('<div class="formula">') == 1
     assert not complaints
-    mathematics.sealed(page, "en", lambda name: None, complaints.append)
-    assert "test_x" in complaints[0]
+    mathematics.sealed(page, "en", {}, "", complaints.append)
+    assert "the formula x has no proof" in complaints[0]
 
 
 def test_proofs_are_shown_one_by_one() -> None:
-    helper, first, second = "def help():\n    pass", "@mark\ndef test_a(x):\n    assert x", "def test_b():\n    pass"
+    helper, first, second = "def help():\n    pass", "@pytest.mark.proves('a', \"a-2\")\ndef test_a(x):\n    assert x", "def test_b():\n    pass"
     source = "\n\n\n".join(["import torch", helper, first, second]) + "\n"
     assert proofs.functions(source) == {"test_a": first, "test_b": second}
     assert proofs.rest(source) == f"import torch\n\n\n{helper}"
     assert proofs.test_file("concepts/computation-graph") == "tests/snippets/concepts/test_computation_graph.py"
-    text = proofs.page("en", "a/b", "Title", source, ["test_a"])
+    text = proofs.page("en", "a/b", "Title", source, ["a-2", "unknown"])
+    assert proofs.proven(source) == {"a": "test_a", "a-2": "test_a"}
     assert "## `test_a` { #test_a }" in text
     assert "(../../a/b.md)" in text
     assert "language-python" not in text

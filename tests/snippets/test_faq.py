@@ -34,6 +34,7 @@ def test_softmax_before_cross_entropy_keeps_the_loss_away_from_zero():
     assert F.cross_entropy(sure.softmax(1), label).item() == pytest.approx(lowest, abs=1e-9)
 
 
+@pytest.mark.proves("softmax", tex=r"\operatorname{softmax}(z)_i = \frac{e^{z_i}}{\sum_{j=1}^{K} e^{z_j}} = \frac{e^{z_i - m}}{\sum_{j=1}^{K} e^{z_j - m}}, \qquad m = \max_j z_j")
 def test_softmax(faq):
     z = torch.randn(7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     for values in (z, 300 * z):

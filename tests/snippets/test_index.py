@@ -4,6 +4,7 @@ import pytest
 import torch
 
 
+@pytest.mark.proves("gradient-of-the-squared-error", tex=r"L(w) = \frac{1}{n} \sum_{i=1}^{n} (w x_i - y_i)^2 \quad\Longrightarrow\quad \frac{\mathrm{d}L}{\mathrm{d}w} = \frac{2}{n} \sum_{i=1}^{n} x_i \, (w x_i - y_i)")
 @pytest.mark.parametrize("n", [1, 3, 50])
 def test_gradient_of_the_squared_error(n: int) -> None:
     """dL/dw = 2/n sum x_i (w x_i - y_i) is what autograd finds, for any data and any w."""

@@ -82,7 +82,7 @@ def on_files(files, config):
     for page in list(files.documentation_pages()):
         path = page.src_uri.removesuffix(".md")
         text = page.content_string
-        names = mathematics.tests_named(text)
+        names = mathematics.named(text)
         source = proofs.source_of(ROOT, path)
         if names and source:
             content = proofs.page(lang, path, pages.title(text), source, names)
@@ -185,13 +185,10 @@ def on_page_content(html, page, config, files):
         html = pages.plain_signatures(html)
     html = pages.with_figures(html, path, ROOT / "snippets", complain)
     html = mathematics.hidden_from_search(html)
-    if source := proofs.source_of(ROOT, path):
-        shown = proofs.functions(source)
-        there = files.get_file_from_path(proofs.location(path))
-        href = get_relative_url(there.url, page.url) if there else ""
-    else:
-        shown, href = {}, ""
-    html = mathematics.sealed(html, lang, lambda name: f"{href}#{name}" if name in shown else None, complain)
+    there = files.get_file_from_path(proofs.location(path))
+    tests = proofs.proven(proofs.source_of(ROOT, path)) if there else {}
+    href = get_relative_url(there.url, page.url) if there else ""
+    html = mathematics.sealed(html, lang, tests, href, complain)
     program = programs.pieces(html)
     if programs.blocks(program):
         stem = posixpath.basename(path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +22,7 @@ FORMULA = re.compile(
     r'(?P<after>[,.;:!?)，。、；：！？）」』”]*)',
     re.S,
 )
-COMMENT = r"<!--\s*proof:\s*([\w.-]+)\s*-->"
+COMMENT = r"<!--\s*formula:\s*([\w.-]+)\s*-->"
 SEALED = re.compile(rf'(?:<p>\s*)?{COMMENT}(?:\s*</p>)?\s*(<div class="arithmatex".*?</div>)', re.S)
 LABEL = {"en": ("proven", "Proven by the test {}"), "zh": ("已证明", "由测试 {} 证明")}
 
@@ -73,23 +73,22 @@ def rendered(page: str, complain: Callable[[str], None]) -> str:
     return FORMULA.sub(one, page)
 
 
-def tests_named(text: str) -> list[str]:
-    """Return the tests that a page's text names as proofs, once each, in order."""
+def named(text: str) -> list[str]:
+    """Return the ids of the formulas that a page proves, in order."""
     return [name for name in dict.fromkeys(re.findall(COMMENT, text)) if name != "definition"]
 
 
-def sealed(content: str, lang: str, address: Callable[[str], str | None], complain: Callable[[str], None]) -> str:
-    """Put beside each proven formula a link to the test that proves it; `address` gives the link, or None."""
+def sealed(content: str, lang: str, tests: Mapping[str, str], href: str, complain: Callable[[str], None]) -> str:
+    """Give each proven formula its id and a link to the test that proves it; `tests` holds the test of each id."""
     def one(match: re.Match[str]) -> str:
         name, formula = match[1], match[2]
         if name == "definition":
             return f'<div class="formula">{formula}</div>'
-        href = address(name)
-        if href is None:
-            complain(f"the formula names the proof {name}, and the page's tests have no such function")
+        if name not in tests:
+            complain(f"the formula {name} has no proof: no test of the page says @pytest.mark.proves({name!r})")
             return f'<div class="formula">{formula}</div>'
         label, title = LABEL[lang]
-        seal = f'<a class="proof" href="{href}" title="{title.format(name)}">{label}</a>'
-        return f'<div class="formula">{formula}{seal}</div>'
+        seal = f'<a class="proof" href="{href}#{tests[name]}" title="{title.format(tests[name])}">{label}</a>'
+        return f'<div class="formula" id="formula-{name}">{formula}{seal}</div>'
 
     return SEALED.sub(one, content)

@@ -38,6 +38,17 @@ def functions(source: str) -> dict[str, str]:
     return found
 
 
+def proven(source: str) -> dict[str, str]:
+    """Return the function that proves each formula: `@pytest.mark.proves("id")` stands above it."""
+    found: dict[str, str] = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef):
+            for mark in node.decorator_list:
+                if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.proves":
+                    found |= {ast.literal_eval(name): node.name for name in mark.args}
+    return found
+
+
 def rest(source: str) -> str:
     """Return what a file holds besides its tests: imports and helpers that the proofs use."""
     lines = source.splitlines()
@@ -49,10 +60,11 @@ def rest(source: str) -> str:
     return re.sub(r"\n{4,}", "\n\n\n", kept).strip()
 
 
-def page(lang: str, path: str, title: str, source: str, named: list[str]) -> str:
-    """Return the Markdown of the page that shows the tests named by the page at `path`."""
+def page(lang: str, path: str, title: str, source: str, formulas: list[str]) -> str:
+    """Return the Markdown of the page that shows the tests of the formulas of the page at `path`."""
     heading, words = WORDS[lang]
-    found = functions(source)
+    found, tests = functions(source), proven(source)
+    named = dict.fromkeys(tests[formula] for formula in formulas if formula in tests)
     up = "../" * (path.count("/") + 1)
     parts = ["---\nkind: reference\nsearch: {exclude: true}\n---",
              f"# {heading.format(title)} {{ #proofs-of-page }}",

@@ -25,6 +25,7 @@ def smooth(gen: torch.Generator) -> tuple[Map, Tensor, Tensor]:
     return lambda x: torch.sin(weight @ x), x, torch.cos(weight @ x)[:, None] * weight
 
 
+@pytest.mark.proves("chain-rule", tex=r"\frac{dy}{dx} = \frac{dy}{db} \cdot \frac{db}{da} \cdot \frac{da}{dx} = 2b \cdot 1 \cdot 3")
 def test_chain_rule():
     x = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
     b = 3 * x + 1
@@ -32,6 +33,7 @@ def test_chain_rule():
     assert x.grad.item() == pytest.approx((2 * b * 1 * 3).item(), rel=1e-14)
 
 
+@pytest.mark.proves("accumulation", tex=r"w.\mathrm{grad} \leftarrow w.\mathrm{grad} + \frac{\partial L}{\partial w}")
 def test_accumulation(gen):
     w = torch.randn(3, generator=gen, dtype=torch.float64, requires_grad=True)
     total = torch.zeros(3, dtype=torch.float64)
@@ -42,12 +44,14 @@ def test_accumulation(gen):
         assert torch.equal(w.grad, total)
 
 
+@pytest.mark.proves("jacobian", tex=r"J_{ij} = \frac{\partial f_i}{\partial x_j}")
 def test_jacobian(smooth):
     f, x, jacobian = smooth
     for by_torch in (torch.func.jacrev(f)(x), torch.autograd.functional.jacobian(f, x)):
         assert torch.allclose(by_torch, jacobian, rtol=1e-12)
 
 
+@pytest.mark.proves("vjp", tex=r"\left(v^\top J\right)_j = \sum_{i=1}^{m} v_i \frac{\partial f_i}{\partial x_j} = \frac{\partial}{\partial x_j} \left( \sum_{i=1}^{m} v_i f_i(x) \right)")
 def test_vjp(smooth, gen):
     f, x, jacobian = smooth
     v = torch.randn(3, generator=gen, dtype=torch.float64)
@@ -60,6 +64,7 @@ def test_vjp(smooth, gen):
     assert torch.allclose(of_the_sum, expected, rtol=1e-12)
 
 
+@pytest.mark.proves("jvp", tex=r"J u = \left. \frac{d}{dt} f(x + t u) \right|_{t=0}")
 def test_jvp(smooth, gen):
     f, x, jacobian = smooth
     u = torch.randn(4, generator=gen, dtype=torch.float64)
@@ -69,6 +74,7 @@ def test_jvp(smooth, gen):
     assert torch.allclose(torch.autograd.functional.jvp(f, x, u)[1], jacobian @ u, rtol=1e-12)
 
 
+@pytest.mark.proves("hessian", tex=r"H_{ij} = \frac{\partial^2 g}{\partial x_i\, \partial x_j}")
 def test_hessian(gen):
     matrix = torch.randn(4, 4, generator=gen, dtype=torch.float64)
     x = torch.randn(4, generator=gen, dtype=torch.float64)
@@ -79,6 +85,7 @@ def test_hessian(gen):
     assert torch.allclose(by_torch, by_torch.T, rtol=1e-12)
 
 
+@pytest.mark.proves("hvp", tex=r"H v = \nabla_x \bigl( \nabla_x f(x)^\top v \bigr)")
 def test_hvp(gen, page):
     x, v = torch.randn(2, 4, generator=gen, dtype=torch.float64)
 
@@ -89,6 +96,7 @@ def test_hvp(gen, page):
     assert torch.allclose(page(PAGE)["hvp"](f, x, v), full, rtol=1e-12)
 
 
+@pytest.mark.proves("swish", tex=r"\frac{d}{dx}\, x\,\sigma(x) = \sigma(x) + x\,\sigma(x)\,\bigl(1 - \sigma(x)\bigr)")
 def test_swish(page):
     x = torch.linspace(-6, 6, 49, dtype=torch.float64, requires_grad=True)
     s = torch.sigmoid(x)
@@ -97,6 +105,7 @@ def test_swish(page):
     assert gradcheck(page(PAGE)["Swish"].apply, (x,))
 
 
+@pytest.mark.proves("central-difference", tex=r"\frac{f(x + h) - f(x - h)}{2h} = f'(x) + \frac{h^2}{6} f'''(x) + O(h^4)")
 def test_central_difference():
     """The error of sin at 0.4 is h^2 / 6 times the third derivative, up to h^4."""
     for h in (1e-1, 1e-2, 1e-3):
@@ -105,6 +114,7 @@ def test_central_difference():
         assert abs(rest) < h**4 / 120 + 1e-12
 
 
+@pytest.mark.proves("mean-of-sample-gradients", tex=r"\nabla_\theta \left( \frac{1}{n} \sum_{i=1}^{n} \ell_i(\theta) \right) = \frac{1}{n} \sum_{i=1}^{n} \nabla_\theta\, \ell_i(\theta)")
 def test_mean_of_sample_gradients(gen):
     model = nn.Linear(3, 2, dtype=torch.float64)
     x, y = torch.randn(5, 3, generator=gen, dtype=torch.float64), torch.tensor([0, 1, 1, 0, 1])

@@ -15,6 +15,7 @@ def leaf(value: float) -> Tensor:
     return torch.tensor(value, dtype=torch.float64, requires_grad=True)
 
 
+@pytest.mark.proves("line", tex=r"\frac{\partial y}{\partial w} = x, \qquad \frac{\partial y}{\partial b} = 1")
 def test_line():
     w, b, x = leaf(2.0), leaf(1.0), torch.tensor(3.0, dtype=torch.float64)
     (w * x + b).backward()
@@ -22,6 +23,7 @@ def test_line():
     assert b.grad == 1
 
 
+@pytest.mark.proves("loop", tex=r"y = x^{2^n}, \qquad \frac{dy}{dx} = 2^n x^{2^n - 1}")
 @pytest.mark.parametrize(("start", "turns"), [(7.0, 0), (3.0, 1), (1.5, 2), (1.25, 3), (1.01, 8)])
 def test_loop(page, start, turns):
     x = leaf(start)
@@ -32,6 +34,7 @@ def test_loop(page, start, turns):
     assert slope.item() == pytest.approx(2**n * start ** (2**n - 1), rel=1e-12)
 
 
+@pytest.mark.proves("kept-bytes", tex=r"\text{bytes} = 4N\,(d + h + 2k)")
 @pytest.mark.parametrize(("n", "d", "h", "k"), [(100, 64, 32, 10), (1, 3, 5, 2), (7, 4, 9, 1)])
 def test_kept_bytes(n, d, h, k):
     model = nn.Sequential(nn.Linear(d, h), nn.ReLU(), nn.Linear(h, k))

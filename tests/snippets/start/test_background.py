@@ -15,6 +15,7 @@ PAGE = "start/background"
 CORNERS = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.float64)
 
 
+@pytest.mark.proves("no-line-computes-xor", tex=r"f(0, 0) + f(1, 1) = w_1 + w_2 + 2b = f(0, 1) + f(1, 0)")
 def test_no_line_computes_xor():
     """Both diagonals have the same sum, for any line."""
     torch.manual_seed(0)
@@ -23,6 +24,7 @@ def test_no_line_computes_xor():
         assert torch.allclose(f[0] + f[3], f[1] + f[2], rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.proves("xor-by-hand", tex=r"h_1 = \operatorname{ReLU}(x_1 + x_2), \qquad h_2 = \operatorname{ReLU}(x_1 + x_2 - 1), \qquad f = h_1 - 2 h_2")
 def test_xor_by_hand():
     """The weights of the page in PyTorch's own layers, and no mistake."""
     net = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1, bias=False)).double()
@@ -33,6 +35,7 @@ def test_xor_by_hand():
     assert torch.equal(net(CORNERS).flatten(), torch.tensor([0.0, 1.0, 1.0, 0.0], dtype=torch.float64))
 
 
+@pytest.mark.proves("two-linear-layers-are-one", tex=r"W_2 (W_1 x + b_1) + b_2 = (W_2 W_1)\, x + (W_2 b_1 + b_2)")
 def test_two_linear_layers_are_one():
     torch.manual_seed(0)
     first, second = nn.Linear(5, 4, dtype=torch.float64), nn.Linear(4, 3, dtype=torch.float64)
@@ -41,6 +44,7 @@ def test_two_linear_layers_are_one():
     assert torch.allclose(second(first(x)), one, rtol=1e-12)
 
 
+@pytest.mark.proves("parity-of-three", tex=r"f = \operatorname{ReLU}(s) - 2 \operatorname{ReLU}(s - 1) + 2 \operatorname{ReLU}(s - 2)")
 def test_parity_of_three(page):
     """The formula is the page's function: checked as an exercise below, and here against ReLU layers."""
     net = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1, bias=False)).double()

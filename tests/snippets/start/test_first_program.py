@@ -43,11 +43,13 @@ def descend(x: Tensor, y: Tensor, lr: float, steps: int) -> list[Tensor]:
     return path
 
 
+@pytest.mark.proves("loss", tex=r"L(w, b) = \frac{1}{n} \sum_{i=1}^{n} (w x_i + b - y_i)^2")
 def test_loss(data):
     x, y, w, b = data
     assert torch.allclose(((w * x + b - y) ** 2).sum() / len(x), nn.MSELoss()(w * x + b, y), rtol=1e-14)
 
 
+@pytest.mark.proves("gradient", tex=r"\frac{\partial L}{\partial w} = \frac{2}{n} \sum_{i=1}^{n} (w x_i + b - y_i)\, x_i \qquad \frac{\partial L}{\partial b} = \frac{2}{n} \sum_{i=1}^{n} (w x_i + b - y_i)")
 def test_gradient(data):
     x, y, w, b = data
     nn.MSELoss()(w * x + b, y).backward()
@@ -56,6 +58,7 @@ def test_gradient(data):
     assert torch.allclose(grad_b, b.grad, rtol=1e-12)
 
 
+@pytest.mark.proves("step", tex=r"w \leftarrow w - \eta\, \frac{\partial L}{\partial w} \qquad b \leftarrow b - \eta\, \frac{\partial L}{\partial b}")
 def test_step(data):
     x, y, w, b = data
     grad_w, grad_b = gradient(x, y, w, b)
@@ -65,6 +68,7 @@ def test_step(data):
     assert (w.item(), b.item()) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.proves("hessian", tex=r"H = \frac{2}{n} \begin{pmatrix} \sum_i x_i^2 & \sum_i x_i \\ \sum_i x_i & n \end{pmatrix}")
 def test_hessian(data):
     x, y, w, b = data
 
@@ -75,6 +79,7 @@ def test_hessian(data):
     assert torch.allclose(hessian(x), by_torch, rtol=1e-12)
 
 
+@pytest.mark.proves("error-recursion", tex=r"\theta_{t+1} - \theta^\ast = (I - \eta H)\,(\theta_t - \theta^\ast)")
 def test_error_recursion():
     x = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
     solution = torch.tensor([2.0, 0.0], dtype=torch.float64)
@@ -85,6 +90,7 @@ def test_error_recursion():
             assert torch.allclose(after - solution, matrix @ (before - solution), atol=1e-11)
 
 
+@pytest.mark.proves("step-limit", tex=r"0 < \eta < \frac{2}{\lambda_{\max}} = \frac{2}{11.093} = 0.1803")
 def test_step_limit():
     x = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
     smallest, largest = torch.linalg.eigvalsh(hessian(x)).tolist()

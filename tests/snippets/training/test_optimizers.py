@@ -27,6 +27,7 @@ def close(a: Tensor, b: Tensor) -> bool:
     return (a - b).abs().max().item() < 1e-12
 
 
+@pytest.mark.proves("gradient-descent", tex=r"w_t = w_{t-1} - \eta\, g_t")
 def test_gradient_descent():
     w, lr = START, 0.1
     for g in GRADIENTS:
@@ -34,6 +35,7 @@ def test_gradient_descent():
     assert close(w, by_torch("SGD", lr=lr))
 
 
+@pytest.mark.proves("batch-gradient", tex=r"g_t = \frac{1}{|B|} \sum_{i \in B} \nabla L_i(w_{t-1})")
 def test_batch_gradient():
     x = torch.randn(12, 4, generator=GENERATOR, dtype=torch.float64)
     y = torch.randn(12, generator=GENERATOR, dtype=torch.float64)
@@ -49,6 +51,8 @@ def test_batch_gradient():
     assert close(torch.stack([gradient(b) for b in batches]).mean(0), gradient(torch.arange(12)))
 
 
+@pytest.mark.proves("momentum", tex=r"b_t = \mu\, b_{t-1} + g_t, \qquad w_t = w_{t-1} - \eta\, b_t")
+@pytest.mark.proves("momentum-2", tex=r"w_t = w_{t-1} - \eta\, (g_t + \mu\, b_t)")
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_momentum(nesterov):
     w, b, lr, mu = START, torch.zeros(4, dtype=torch.float64), 0.05, 0.9
@@ -58,6 +62,7 @@ def test_momentum(nesterov):
     assert close(w, by_torch("SGD", lr=lr, momentum=mu, nesterov=nesterov))
 
 
+@pytest.mark.proves("momentum-limit", tex=r"\eta\, (1 + \mu + \mu^2 + \dots)\, g = \frac{\eta}{1 - \mu}\, g")
 def test_momentum_limit():
     """With equal gradients the steps approach lr * g / (1 - mu)."""
     equal = torch.ones(400, 4, dtype=torch.float64)
@@ -65,6 +70,7 @@ def test_momentum_limit():
     assert close(before - after, torch.full_like(START, 0.05 / (1 - 0.9)))
 
 
+@pytest.mark.proves("adagrad", tex=r"s_t = s_{t-1} + g_t^2, \qquad w_t = w_{t-1} - \eta\, \frac{g_t}{\sqrt{s_t} + \varepsilon}")
 def test_adagrad():
     w, s, lr, eps = START, torch.zeros(4, dtype=torch.float64), 0.3, 1e-10
     for g in GRADIENTS:
@@ -73,6 +79,7 @@ def test_adagrad():
     assert close(w, by_torch("Adagrad", lr=lr, eps=eps))
 
 
+@pytest.mark.proves("rmsprop", tex=r"v_t = \alpha\, v_{t-1} + (1 - \alpha)\, g_t^2, \qquad w_t = w_{t-1} - \eta\, \frac{g_t}{\sqrt{v_t} + \varepsilon}")
 def test_rmsprop():
     w, v, lr, alpha, eps = START, torch.zeros(4, dtype=torch.float64), 0.02, 0.95, 1e-8
     for g in GRADIENTS:
@@ -93,19 +100,23 @@ def adam(decoupled: float = 0.0, l2: float = 0.0) -> Tensor:
     return w
 
 
+@pytest.mark.proves("adam", tex=r"m_t = \beta_1 m_{t-1} + (1 - \beta_1)\, g_t, \qquad v_t = \beta_2 v_{t-1} + (1 - \beta_2)\, g_t^2, \qquad w_t = w_{t-1} - \eta\, \frac{m_t / (1 - \beta_1^t)}{\sqrt{v_t / (1 - \beta_2^t)} + \varepsilon}")
 def test_adam():
     assert close(adam(), by_torch("Adam", lr=0.03, betas=(0.8, 0.97)))
 
 
+@pytest.mark.proves("adam-first-step", tex=r"w_1 = w_0 - \eta\, \frac{g_1}{|g_1| + \varepsilon} \approx w_0 - \eta\, \operatorname{sign}(g_1)")
 def test_adam_first_step():
     first = by_torch("Adam", GRADIENTS[:1], lr=0.03)
     assert close(START - 0.03 * GRADIENTS[0] / (GRADIENTS[0].abs() + 1e-8), first)
 
 
+@pytest.mark.proves("adamw", tex=r"w_t = (1 - \eta \lambda)\, w_{t-1} - \eta\, \frac{m_t / (1 - \beta_1^t)}{\sqrt{v_t / (1 - \beta_2^t)} + \varepsilon}")
 def test_adamw():
     assert close(adam(decoupled=0.4), by_torch("AdamW", lr=0.03, betas=(0.8, 0.97), weight_decay=0.4))
 
 
+@pytest.mark.proves("l2", tex=r"L + \frac{\lambda}{2} \lVert w \rVert^2 \qquad \Rightarrow \qquad g_t = \nabla L(w_{t-1}) + \lambda\, w_{t-1}")
 def test_l2():
     assert close(adam(l2=0.4), by_torch("Adam", lr=0.03, betas=(0.8, 0.97), weight_decay=0.4))
     w = START.clone().requires_grad_()
@@ -114,6 +125,7 @@ def test_l2():
     assert close(w.grad, 0.4 * START)
 
 
+@pytest.mark.proves("sgd-decay", tex=r"w_t = w_{t-1} - \eta\, (\nabla L(w_{t-1}) + \lambda\, w_{t-1}) = (1 - \eta \lambda)\, w_{t-1} - \eta\, \nabla L(w_{t-1})")
 def test_sgd_decay():
     """For plain SGD the penalty and the shrinking are the same."""
     w, lr, decay = START, 0.05, 0.4
@@ -122,6 +134,7 @@ def test_sgd_decay():
     assert close(w, by_torch("SGD", lr=lr, weight_decay=decay))
 
 
+@pytest.mark.proves("quadratic", tex=r"w_t = (1 - \eta h)^t\, w_0")
 @pytest.mark.parametrize("lr", [0.1, 0.39, 0.41])
 def test_quadratic(lr):
     w = START.clone().requires_grad_()
@@ -134,6 +147,7 @@ def test_quadratic(lr):
     assert (w.detach().abs().max() < START.abs().max()) == (lr < 2 / 5)
 
 
+@pytest.mark.proves("clipping", tex=r"g \leftarrow g \cdot \min\!\left(1,\; \frac{c}{\lVert g \rVert + 10^{-6}}\right)")
 @pytest.mark.parametrize("limit", [0.5, 100.0])
 def test_clipping(limit):
     w = START.clone().requires_grad_()
