@@ -34,7 +34,7 @@ def _cosine_embedding(cos: Tensor, t: Tensor, margin: float) -> Tensor:
 
 
 def _cosine_embedding_slope(cos: Tensor, t: Tensor, margin: float) -> Tensor:
-    return ((t == -1) & (cos >= margin)).to(cos.dtype) - (t == 1).to(cos.dtype)
+    return ((t == -1) & (cos > margin)).to(cos.dtype) - (t == 1).to(cos.dtype)
 # --8<-- [end:cosine-embedding]
 
 
@@ -92,7 +92,7 @@ def cosine_embedding_loss_gradient(
         input1: vectors $a$, as for `cosine_embedding_loss`.
         input2: vectors $b$.
         target: 1 or -1.
-        margin: $m$; at $\cos(a, b) = m$ exactly the slope is 1, as in PyTorch.
+        margin: $m$; at $\cos(a, b) = m$ exactly the slope is 0, as in PyTorch.
         reduction: as for `cosine_embedding_loss`; `"none"` counts as `"sum"`.
 
     Returns:

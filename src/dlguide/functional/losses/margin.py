@@ -18,7 +18,7 @@ def _hinge_embedding(x: Tensor, t: Tensor, margin: float) -> Tensor:
 
 
 def _hinge_embedding_slope(x: Tensor, t: Tensor, margin: float) -> Tensor:
-    return (t != -1).to(x.dtype) - ((t != 1) & (margin - x >= 0)).to(x.dtype)
+    return (t != -1).to(x.dtype) - ((t != 1) & (margin - x > 0)).to(x.dtype)
 # --8<-- [end:hinge]
 
 
@@ -94,7 +94,7 @@ def hinge_embedding_loss_gradient(
     Args:
         input: distances $x$, as for `hinge_embedding_loss`.
         target: 1 or -1.
-        margin: $m$; at $x = m$ exactly the slope is -1, as in PyTorch.
+        margin: $m$; at $x = m$ exactly the slope is 0, as in PyTorch.
         reduction: as for `hinge_embedding_loss`; `"none"` counts as `"sum"`.
 
     Returns:
@@ -216,9 +216,9 @@ def multi_margin_loss_gradient(
 def _checked(input: Tensor, target: Tensor, p: int, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     if p not in (1, 2):
         raise ValueError(f"p is {p}, but only 1 and 2 are defined.")
-    if input.dim() not in (1, 2):
+    if input.dim() > 2:
         raise RuntimeError(f"input has shape {tuple(input.shape)}: give scores of shape (N, C) or (C,).")
-    x = input if input.dim() == 2 else input.unsqueeze(0)
+    x = input if input.dim() == 2 else input.reshape(1, -1)
     t = target if target.dim() else target.unsqueeze(0)
     try:
         t = class_indices(x, t, ignore_index=0)  # 0 is a class: nothing is ignored

@@ -140,7 +140,7 @@ def triplet_margin_loss_gradient(
         other = _distance(positive, negative, p, eps)
         from_anchor = (far < other).to(far.dtype) + 0.5 * (far == other).to(far.dtype)
         far = torch.minimum(far, other)
-    active = (margin + near - far >= 0).to(near.dtype)
+    active = (margin + near - far > 0).to(near.dtype)
     active = (active / active.numel() if reduction == "mean" else active).unsqueeze(-1)
     from_anchor = from_anchor.unsqueeze(-1)
     pull = active * _distance_slope(anchor, positive, p, eps)
