@@ -12,7 +12,8 @@ def _linear(x: Tensor, W: Tensor, b: Tensor | None) -> Tensor:
 
 
 def _linear_backward(g: Tensor, x: Tensor, W: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    rows, samples = g.reshape(-1, W.shape[0]), x.reshape(-1, W.shape[1])
+    count = x.shape[:-1].numel()  # each sample becomes a row
+    rows, samples = g.reshape(count, W.shape[0]), x.reshape(count, W.shape[1])
     return g @ W, rows.T @ samples, rows.sum(0)
 # --8<-- [end:linear]
 
