@@ -21,6 +21,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.pages import mutants
 from tests.pages import tex as reader
 from tests.pages.project import page_names, page_path, proofs_path
 from tests.pages.prose import ignoring_text, skeleton
@@ -92,9 +93,8 @@ def ids_of(mark: pytest.Mark) -> tuple[str, ...]:
 EVALUATED = pytest.StashKey[set[str]]()
 
 
-@pytest.fixture
-def formula(request: pytest.FixtureRequest) -> Callable[[str], Formula]:
-    """`formula("id")` is the formula of that id on the page whose proofs this file holds."""
+def find_formula(request: pytest.FixtureRequest) -> Callable[[str], Formula]:
+    """What gives a test the formulas that it proves."""
     page = page_of(request.path)
     assert page, f"{request.path.name} belongs to no page"
     own = {one for mark in request.node.iter_markers("proves") for one in ids_of(mark)}
@@ -104,17 +104,19 @@ def formula(request: pytest.FixtureRequest) -> Callable[[str], Formula]:
         tex = shown(page).get(name)
         assert tex is not None, f"docs/en/{page}.md shows no formula {name!r}: its comment is <!-- formula: {name} -->"
         request.node.stash.setdefault(EVALUATED, set()).add(name)
-        return Formula(name, tex)
+        return Formula(name, mutants.FAULT.get(name, tex))
 
     return find
 
 
 def untied(item: pytest.Item) -> list[str]:
-    """What is wrong with the marks of a test that has passed: formulas that it neither computed nor states."""
+    """What a test that has passed leaves out: formulas that it neither computes nor states, and faults."""
+    if item.get_closest_marker("proves") is None:
+        return []
+    page = page_of(item.path)
+    there = shown(page) if page else {}
     wrong, computed = [], item.stash.get(EVALUATED, set())
     for mark in item.iter_markers("proves"):
-        page = page_of(item.path)
-        there = shown(page) if page else {}
         for name in ids_of(mark):
             if name not in there:
                 wrong.append(f"docs/en/{page}.md shows no formula {name!r}")
@@ -123,4 +125,4 @@ def untied(item: pytest.Item) -> list[str]:
                     wrong.append(f"{name}: the page shows\n  {there[name]}\nand the proof is about\n  {stated}")
             elif name not in computed:
                 wrong.append(f"{name}: the test passes without computing it: formula({name!r}).holds({{…}})")
-    return wrong
+    return wrong or mutants.unnoticed(item, there)

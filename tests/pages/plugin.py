@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tests.exemptions import is_exempt
-from tests.pages import checks, docstrings, programs, record, shown
+from tests.pages import checks, docstrings, mutants, programs, record, shown
 from tests.pages.fences import Block, Page, read
-from tests.pages.formulas import untied
+from tests.pages.formulas import Formula, find_formula, untied
 from tests.pages.project import ROOT, TOP, page_name
 
 
@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Know the marks; that of pytest-xdist also where it is not loaded."""
-    config.addinivalue_line("markers", "proves(*ids, tex=None): the formulas of the page that this test proves")
+    config.addinivalue_line("markers", "proves(*ids, tex=None, equivalent=()): the formulas that this test proves")
     config.addinivalue_line("markers", "xdist_group(name): tests that run in one process of pytest-xdist")
 
 
@@ -134,6 +134,19 @@ def page() -> Callable[[str], dict[str, Any]]:
     return cache(namespace)
 
 
+@pytest.fixture
+def formula(request: pytest.FixtureRequest) -> Callable[[str], Formula]:
+    """`formula("id")` is the formula of that id on the page whose proofs this file holds."""
+    return find_formula(request)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """The proofs of a page run in one process, which knows by the last one which faults nobody noticed."""
+    if item.get_closest_marker("proves"):
+        item.add_marker(pytest.mark.xdist_group(item.path.as_posix()))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give pytest-xdist its groups: it writes them where pytest 9.2 does not look (pytest-xdist, issue 1386)."""
@@ -143,12 +156,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item._id = type(item._id).parse(grouped)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Know which proofs of each formula will run."""
+    mutants.watch(session.items, session.config)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """Fail a proof that did not touch its formula, and a skip that tests/exemptions.py does not list."""
     report = yield
-    if call.when == "call" and report.passed and (wrong := untied(item)):
-        report.outcome, report.longrepr = "failed", "\n".join([f"{item.nodeid} proves less than it says", *wrong])
+    if call.when == "call" and report.passed:
+        try:
+            wrong = untied(item)
+        except AssertionError as error:
+            wrong = [str(error)]
+        if wrong:
+            report.outcome, report.longrepr = "failed", "\n".join([f"{item.nodeid} proves less than it says", *wrong])
     return unlisted(report, item.nodeid) if report.skipped or hasattr(report, "wasxfail") else report
 
 

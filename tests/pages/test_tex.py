@@ -27,7 +27,7 @@ GOOD = [
     (r"z_1 = W_1 x + b_1, \qquad h = \sigma(z_1)", LAYER),
     (r"\sigma'(z) = \frac{e^{-z}}{(1 + e^{-z})^2} = \sigma(z)\,(1 - \sigma(z))", SIGMOID),
     (r"\frac{\partial L}{\partial W_1} = \delta_h x^\top", OUTER),
-    (r"\hat m_t = \frac{m_t}{1 - \beta_1^t}, \quad w_t = w_{t-1} - \eta \frac{\hat{m}_t}{\sqrt{\hat v_t} + \varepsilon}",
+    (r"\hat m_t = \frac{m_t}{1 - \beta_1^t},\quad w_t = w_{t-1} - \eta \frac{\hat{m}_t}{\sqrt{\hat v_t}+\varepsilon}",
      ADAM),
     (r"L = \tfrac{1}{2} \lVert y - t \rVert^2 = \tfrac12 \sum_i (y_i - t_i)^2",
      {"L": ((u - t) ** 2).sum() / 2, "y": u, "t": t}),
@@ -56,7 +56,7 @@ def test_a_right_formula_holds(tex, values):
 @pytest.mark.parametrize(("number", "right", "wrong"), [
     (0, "W_1 x", r"2 W_1 x"), (0, "+ b_1", "- b_1"), (0, r"h = \sigma(z_1)", "h = z_1"),
     (1, "(1 + e^{-z})^2", "(1 + e^{-z})^3"), (1, r"(1 - \sigma(z))", r"(1 + \sigma(z))"),
-    (3, r"1 - \beta_1^t", r"1 - \beta_1"), (3, r"\sqrt{\hat v_t} + \varepsilon", r"\sqrt{\hat v_t + \varepsilon}"),
+    (3, r"1 - \beta_1^t", r"1 - \beta_1"), (3, r"\sqrt{\hat v_t}+\varepsilon", r"\sqrt{\hat v_t + \varepsilon}"),
     (3, r"- \eta", r"+ \eta"), (4, r"\tfrac12", ""), (5, "x > 0", "x > 1"), (5, r"\alpha\,(", "("),
     (6, "j=1", "j=2"), (7, r"y\,y^\top", r"y^\top y"), (8, r"\ne i", r"\le i"), (9, "+", "-"), (12, r"\le", ">"),
     (13, "+ 1", "+ 2"), (16, "i=1", "i=3"),
