@@ -67,7 +67,7 @@ def add(where: str, said: str) -> str:
 
 def alike(a: Any, b: Any) -> tuple[Tensor, Tensor]:
     """Both sides as float64 of one shape: a number stands for all entries, and dimensions of size one do not count."""
-    a, b = torch.as_tensor(a).detach().double(), torch.as_tensor(b).detach().double()
+    a, b = reader.tensor(a).detach().double(), reader.tensor(b).detach().double()
     if a.shape != b.shape:
         if a.numel() == 1 or b.numel() == 1:
             a, b = torch.broadcast_tensors(a.squeeze() if a.numel() == 1 else a, b.squeeze() if b.numel() == 1 else b)

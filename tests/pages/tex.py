@@ -85,7 +85,8 @@ def divided(a: Value, b: Value) -> Value:
 def normal(tex: str) -> str:
     """TeX with one spelling: no spacing commands, no needless braces, no space but after a command."""
     tex = SPACING.sub(" ", re.sub(r"\\[td]frac(?![A-Za-z])", r"\\frac", tex))
-    tex = re.sub(r"\\q?quad(?![A-Za-z])", ",", tex)
+    tex = re.sub(r"\\(?:q?quad|(?:Long)?(?:rightarrow|Rightarrow)|implies|Longrightarrow)(?![A-Za-z])", ",", tex)
+    tex = re.sub(r"(\\leftarrow)(?![A-Za-z])", r"\1 =", tex)  # `w \leftarrow w + 1`: a name of its own for the new w
     tex = re.sub(r"\\(?:mathbf|boldsymbol|mathrm|bm)\s*\{([^{}]*)\}", r"\1", tex)
     for _ in range(3):  # \hat{m}, _{1}, ^{2}
         tex = re.sub(r"(\\(?:hat|bar|tilde|dot|vec|mathcal|mathbb|operatorname\*?)|[_^])\s*\{\s*(\w|\\[A-Za-z]+)\s*\}",
@@ -126,7 +127,7 @@ class Reader:
 
     def __init__(self, tex: str, values: Mapping[str, Value], first: int = 1) -> None:
         self.tex, self.at, self.first = normal(tex), 0, first
-        self.values = {normal(name): value for name, value in values.items()}
+        self.values = {normal(name).rstrip("="): value for name, value in values.items()}
         self.names = sorted(self.values, key=len, reverse=True)
         self.bound: dict[str, Index] = {}
         self.bars: list[str] = []  # the | and ‖ that are open
@@ -201,7 +202,7 @@ class Reader:
             while self.peek():
                 if self.take(",", ";", "."):
                     continue
-                if self.peek() == r"\text":
+                if self.peek() == r"\text" and self.name() is None:
                     self.at += len(r"\text")
                     self.group()
                     continue
@@ -518,7 +519,7 @@ class Reader:
         def choose(env: Env) -> Value:
             result, decided = torch.tensor(torch.nan, dtype=torch.float64), torch.tensor(False)
             for holds, value in branches:  # the first condition that holds decides
-                where = torch.as_tensor(holds(env)) & ~decided
+                where = tensor(holds(env)).bool() & ~decided
                 result, decided = torch.where(where, tensor(value(env)), result), decided | where
             return result
 
@@ -543,7 +544,7 @@ class Reader:
 
 def compare(sign: str, a: Value, b: Value) -> Tensor:
     """Entry by entry, whether `a sign b`."""
-    a, b = torch.as_tensor(a), torch.as_tensor(b)
+    a, b = tensor(a), tensor(b)
     return {"=": a == b, "!=": a != b, "<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b}[sign]
 
 

@@ -15,17 +15,19 @@ PAGE = "start/background"
 CORNERS = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.float64)
 
 
-@pytest.mark.proves("no-line-computes-xor", tex=r"f(0, 0) + f(1, 1) = w_1 + w_2 + 2b = f(0, 1) + f(1, 0)")
-def test_no_line_computes_xor():
+@pytest.mark.proves("no-line-computes-xor")
+def test_no_line_computes_xor(formula):
     """Both diagonals have the same sum, for any line."""
     torch.manual_seed(0)
     for _ in range(20):
-        f = nn.Linear(2, 1, dtype=torch.float64)(CORNERS).flatten()
-        assert torch.allclose(f[0] + f[3], f[1] + f[2], rtol=1e-12, atol=1e-14)
+        line = nn.Linear(2, 1, dtype=torch.float64)
+        w, b = line.weight[0].detach(), line.bias.item()
+        formula("no-line-computes-xor").holds(
+            {"f": lambda *x, line=line: line(torch.tensor(x, dtype=torch.float64)).item(), "w": w, "b": b})
 
 
-@pytest.mark.proves("xor-by-hand", tex=r"h_1 = \operatorname{ReLU}(x_1 + x_2), \qquad h_2 = \operatorname{ReLU}(x_1 + x_2 - 1), \qquad f = h_1 - 2 h_2")
-def test_xor_by_hand():
+@pytest.mark.proves("xor-by-hand")
+def test_xor_by_hand(formula):
     """The weights of the page in PyTorch's own layers, and no mistake."""
     net = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1, bias=False)).double()
     with torch.no_grad():
@@ -33,19 +35,23 @@ def test_xor_by_hand():
         net[0].bias.copy_(torch.tensor([0.0, -1.0]))
         net[2].weight.copy_(torch.tensor([[1.0, -2.0]]))
     assert torch.equal(net(CORNERS).flatten(), torch.tensor([0.0, 1.0, 1.0, 0.0], dtype=torch.float64))
+    for x in [*CORNERS, torch.tensor([0.3, 2.0], dtype=torch.float64)]:
+        h = net[1](net[0](x)).detach()
+        formula("xor-by-hand").holds({"h": h, "f": net(x), r"\operatorname{ReLU}": lambda z: max(z, 0), "x": x})
 
 
-@pytest.mark.proves("two-linear-layers-are-one", tex=r"W_2 (W_1 x + b_1) + b_2 = (W_2 W_1)\, x + (W_2 b_1 + b_2)")
-def test_two_linear_layers_are_one():
+@pytest.mark.proves("two-linear-layers-are-one")
+def test_two_linear_layers_are_one(formula):
     torch.manual_seed(0)
     first, second = nn.Linear(5, 4, dtype=torch.float64), nn.Linear(4, 3, dtype=torch.float64)
     x = torch.randn(5, dtype=torch.float64)
-    one = (second.weight @ first.weight) @ x + (second.weight @ first.bias + second.bias)
-    assert torch.allclose(second(first(x)), one, rtol=1e-12)
+    values = {"W_1": first.weight, "b_1": first.bias, "W_2": second.weight, "b_2": second.bias, "x": x}
+    formula("two-linear-layers-are-one").holds(values)
+    assert torch.allclose(second(first(x)), formula("two-linear-layers-are-one").right(values), rtol=1e-12)
 
 
-@pytest.mark.proves("parity-of-three", tex=r"f = \operatorname{ReLU}(s) - 2 \operatorname{ReLU}(s - 1) + 2 \operatorname{ReLU}(s - 2)")
-def test_parity_of_three(page):
+@pytest.mark.proves("parity-of-three")
+def test_parity_of_three(page, formula):
     """The formula is the page's function: checked as an exercise below, and here against ReLU layers."""
     net = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1, bias=False)).double()
     with torch.no_grad():
@@ -55,6 +61,7 @@ def test_parity_of_three(page):
     eight = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 3)
     assert torch.equal(net(eight).flatten(), eight.sum(dim=1) % 2)
     assert torch.equal(page(PAGE)["parity"](eight), eight.sum(dim=1) % 2)
+    formula("parity-of-three").holds({"f": net(eight), "s": eight.sum(dim=1), r"\operatorname{ReLU}": torch.relu})
 
 
 def test_gradients_by_hand_are_those_of_autograd(page):

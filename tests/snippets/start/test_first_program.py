@@ -20,11 +20,6 @@ def data() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return x, y, w.requires_grad_(), b.requires_grad_()
 
 
-def gradient(x: Tensor, y: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    error = w * x + b - y
-    return 2 / len(x) * (error * x).sum(), 2 / len(x) * error.sum()
-
-
 def hessian(x: Tensor) -> Tensor:
     n = torch.tensor(len(x), dtype=x.dtype)
     return 2 / n * torch.stack([torch.stack([(x**2).sum(), x.sum()]), torch.stack([x.sum(), n])])
@@ -43,58 +38,63 @@ def descend(x: Tensor, y: Tensor, lr: float, steps: int) -> list[Tensor]:
     return path
 
 
-@pytest.mark.proves("loss", tex=r"L(w, b) = \frac{1}{n} \sum_{i=1}^{n} (w x_i + b - y_i)^2")
-def test_loss(data):
+@pytest.mark.proves("loss")
+def test_loss(data, formula):
     x, y, w, b = data
-    assert torch.allclose(((w * x + b - y) ** 2).sum() / len(x), nn.MSELoss()(w * x + b, y), rtol=1e-14)
+    truth = nn.MSELoss()(w * x + b, y)
+    formula("loss").holds({"L": lambda w, b: truth, "n": 7, "w": w, "x": x, "b": b, "y": y})
 
 
-@pytest.mark.proves("gradient", tex=r"\frac{\partial L}{\partial w} = \frac{2}{n} \sum_{i=1}^{n} (w x_i + b - y_i)\, x_i \qquad \frac{\partial L}{\partial b} = \frac{2}{n} \sum_{i=1}^{n} (w x_i + b - y_i)")
-def test_gradient(data):
+@pytest.mark.proves("gradient")
+def test_gradient(data, formula):
     x, y, w, b = data
-    nn.MSELoss()(w * x + b, y).backward()
-    grad_w, grad_b = gradient(x, y, w, b)
-    assert torch.allclose(grad_w, w.grad, rtol=1e-12)
-    assert torch.allclose(grad_b, b.grad, rtol=1e-12)
+    slopes = torch.autograd.grad(nn.MSELoss()(w * x + b, y), [w, b])
+    names = r"\frac{\partial L}{\partial w}", r"\frac{\partial L}{\partial b}"
+    formula("gradient").holds({**dict(zip(names, slopes, strict=True)), "n": 7, "w": w, "x": x, "b": b, "y": y})
 
 
-@pytest.mark.proves("step", tex=r"w \leftarrow w - \eta\, \frac{\partial L}{\partial w} \qquad b \leftarrow b - \eta\, \frac{\partial L}{\partial b}")
-def test_step(data):
-    x, y, w, b = data
-    grad_w, grad_b = gradient(x, y, w, b)
-    expected = (w - 0.1 * grad_w).item(), (b - 0.1 * grad_b).item()
+@pytest.mark.proves("step")
+def test_step(data, formula):
+    x, y, *start = data
+    w, b = (one.detach().clone().requires_grad_() for one in start)
     nn.MSELoss()(w * x + b, y).backward()
     torch.optim.SGD([w, b], lr=0.1).step()
-    assert (w.item(), b.item()) == pytest.approx(expected, rel=1e-12)
+    formula("step").holds({
+        r"w \leftarrow": w, "w": start[0], r"\frac{\partial L}{\partial w}": w.grad, r"\eta": 0.1,
+        r"b \leftarrow": b, "b": start[1], r"\frac{\partial L}{\partial b}": b.grad,
+    })
 
 
-@pytest.mark.proves("hessian", tex=r"H = \frac{2}{n} \begin{pmatrix} \sum_i x_i^2 & \sum_i x_i \\ \sum_i x_i & n \end{pmatrix}")
-def test_hessian(data):
+@pytest.mark.proves("hessian")
+def test_hessian(data, formula):
     x, y, w, b = data
 
     def loss(theta: Tensor) -> Tensor:
         return nn.functional.mse_loss(theta[0] * x + theta[1], y)
 
     by_torch = torch.autograd.functional.hessian(loss, torch.stack([w, b]).detach())
+    formula("hessian").holds({"H": by_torch, "n": 7, "x": x})
     assert torch.allclose(hessian(x), by_torch, rtol=1e-12)
 
 
-@pytest.mark.proves("error-recursion", tex=r"\theta_{t+1} - \theta^\ast = (I - \eta H)\,(\theta_t - \theta^\ast)")
-def test_error_recursion():
+@pytest.mark.proves("error-recursion")
+def test_error_recursion(formula):
     x = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
     solution = torch.tensor([2.0, 0.0], dtype=torch.float64)
     for lr in (0.01, 0.1, 0.19):
         path = descend(x, 2 * x, lr, 20)
-        matrix = torch.eye(2, dtype=torch.float64) - lr * hessian(x)
         for before, after in pairwise(path):
-            assert torch.allclose(after - solution, matrix @ (before - solution), atol=1e-11)
+            formula("error-recursion").holds({
+                r"\theta_{t+1}": after, r"\theta^\ast": solution, r"\theta_t": before, r"\eta": lr, "H": hessian(x),
+                "I": torch.eye(2, dtype=torch.float64)}, atol=1e-11)
 
 
-@pytest.mark.proves("step-limit", tex=r"0 < \eta < \frac{2}{\lambda_{\max}} = \frac{2}{11.093} = 0.1803")
-def test_step_limit():
+@pytest.mark.proves("step-limit")
+def test_step_limit(formula):
     x = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
     smallest, largest = torch.linalg.eigvalsh(hessian(x)).tolist()
     assert (round(smallest, 4), round(largest, 3), round(2 / largest, 4)) == (0.2404, 11.093, 0.1803)
+    formula("step-limit").holds({r"\eta": 0.1, r"\lambda_{\max}": largest}, atol=2e-5)
 
     def distance(lr: float) -> float:
         return (descend(x, 2 * x, lr, 4000)[-1] - torch.tensor([2.0, 0.0])).norm().item()
