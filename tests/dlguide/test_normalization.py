@@ -30,9 +30,10 @@ def vectors(size, affine):
     return [numbers(*size) if wanted else None for wanted in affine]
 
 
-def copies(running) -> Any:
+def copies(running) -> tuple[Any, Any]:
     """The forward passes change running statistics in place: each gets its own."""
-    return [None if t is None else t.clone() for t in running]
+    mean, var = (None if t is None else t.clone() for t in running)
+    return mean, var
 
 
 def gradients(function, x, *parameters):
