@@ -2,14 +2,19 @@
 
 # --8<-- [start:picture]
 import torch
-from dlguide.backprop import Layer, backprop, check
-from dlguide.functions import Activation
-from dlguide.network_figure import draw_network
+from dlguide.backprop import (
+    ACTIVATIONS,
+    Activation,
+    Layer,
+    backprop,
+    check,
+    draw_network,
+)
 from matplotlib import pyplot as plt
-from torch import nn
+from torch import Tensor, nn
 
 
-def tensor(values):
+def tensor(values) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
@@ -105,7 +110,7 @@ report("W2 unequal, 500 steps", train(unequal, 500))
 # --8<-- [start:example-b]
 b_layers = [Layer(tensor([[1, 1, 1], [1, 1, 2]]), tensor([0, 0])), a_layers[1]]
 trace_b = backprop(b_layers, x, t)
-print(trace_b)
+print(trace_b.table(code=False))
 for symbol in ("h", "y", "delta_k", "dW2"):
     print(symbol, [f"{v:.10f}" for v in trace_b[symbol].flatten().tolist()])
 # --8<-- [end:example-b]
@@ -120,7 +125,7 @@ print("sigma(20) in float32:", one.item(), " slope:", (one * (1 - one)).item())
 # --8<-- [end:saturation]
 
 # --8<-- [start:example-c]
-print(trace_c)
+print(trace_c.table(code=False))
 # --8<-- [end:example-c]
 
 # --8<-- [start:autograd]
@@ -156,7 +161,7 @@ print(check([hidden, output], x, t))
 X = torch.stack([x, tensor([0, 1, -1])])  # (2, 3): two samples, one per row
 targets = tensor([[0.5], [0.8]])  # (2, 1)
 trace = backprop([hidden, output], X, targets)
-print(trace)
+print(trace.table(code=False))
 # --8<-- [end:batch]
 
 # --8<-- [start:linear]
@@ -209,7 +214,7 @@ z2 = trace_c["z2"].clone().requires_grad_()
 y = torch.sigmoid(z2)
 losses = {
     "half_sse": ((y - t) ** 2).sum() / 2,
-    "mse": nn.MSELoss()(y, t),
+    "mse_loss": nn.MSELoss()(y, t),
     "bce": nn.BCELoss()(y, t),
 }
 for name, value in losses.items():
@@ -218,6 +223,27 @@ for name, value in losses.items():
     print(f"{name:8}  L = {value:.8f}", end="   ")
     print(f"delta_k by hand {by_hand.item():.8f}, autograd {auto.item():.8f}")
 # --8<-- [end:losses]
+
+# --8<-- [start:general]
+torch.manual_seed(0)
+sizes, names = [3, 4, 4, 3], ["gelu", "tanh", "softmax"]
+deep = [
+    Layer(torch.randn(m, n).double(), torch.randn(m).double(), name)
+    for n, m, name in zip(sizes, sizes[1:], names, strict=False)
+]
+classes = torch.tensor([0, 2])  # the right class of each of the two samples
+trace = backprop(deep, X, classes, "ce")
+onehot = tensor([[1, 0, 0], [0, 0, 1]])
+by_formula = (trace["y"] - onehot) / 2
+print("delta_k = (y - t) / S:", torch.allclose(trace["delta_k"], by_formula))
+print("all gradients right:  ", check(deep, X, classes, "ce").passed)
+
+wrong = []
+for name in ACTIVATIONS:
+    if not check([Layer(hidden.W, hidden.b, name), output], x, t).passed:
+        wrong.append(name)
+print(len(ACTIVATIONS), "activations, wrong gradients:", wrong)
+# --8<-- [end:general]
 
 # --8<-- [start:wrong-order]
 h, delta_k, delta_h = trace_a["h"][:, None], trace_a["delta_k"][:, None], db1

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError
+from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from matplotlib import pyplot as plt
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from dlguide.backprop import Layer, backprop, check
-from dlguide.functions import ACTIVATIONS, LOSSES, Activation
-from dlguide.trace import Step, plain, tex
+from dlguide.backprop import (
+    ACTIVATIONS,
+    LOSSES,
+    Activation,
+    Layer,
+    Loss,
+    Step,
+    Trace,
+    backprop,
+    check,
+    draw_network,
+    plain,
+    tex,
+)
+from dlguide.backprop.rules import log_softmax_jacobian, softmax_jacobian
+from dlguide.functional import activations, losses
+from tests.pages.tex import statements
 
 F64 = torch.float64
-MODULES = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "identity": nn.Identity}
-TORCH_LOSSES = {
-    "half_sse": lambda y, t: nn.functional.mse_loss(y, t, reduction="sum") / 2,
-    "mse": nn.functional.mse_loss,
-    "bce": nn.functional.binary_cross_entropy,
-}
+ONE = torch.ones
 
 
 def vector(*values: float) -> Tensor:
@@ -104,47 +115,194 @@ def test_worked_examples_digit_by_digit(name: str) -> None:
     assert check(layers, X, T).passed
 
 
-@st.composite
-def problems(draw: st.DrawFn) -> tuple[list[Layer], Tensor, Tensor, str, list[str]]:
-    loss = draw(st.sampled_from(sorted(LOSSES)))
-    widths = draw(st.lists(st.integers(1, 5), min_size=2, max_size=5))
-    names = [draw(st.sampled_from(sorted(ACTIVATIONS))) for _ in widths[1:]]
-    if LOSSES[loss].cancels:
-        names[-1] = LOSSES[loss].cancels
-    batch = draw(st.one_of(st.just(()), st.tuples(st.integers(1, 4))))
-    gen = torch.Generator().manual_seed(draw(st.integers(0, 10_000)))
-
-    def random(*shape: int) -> Tensor:
-        return torch.randn(*shape, dtype=F64, generator=gen)
-
-    sizes = zip(widths, widths[1:], names, strict=False)
-    layers = [Layer(random(m, n), random(m), name) for n, m, name in sizes]
-    x, t = random(*batch, widths[0]), torch.rand(*batch, widths[-1], dtype=F64, generator=gen)
-    return layers, x, t, loss, names
+# PyTorch's own functions: the truth. A fused loss stands behind the activation that its last layer must have.
+FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    name: getattr(torch, name, None) or getattr(F, name)
+    for name in ("sigmoid", "tanh", "relu", "selu")
+} | {name: getattr(F, name) for name in ("leaky_relu", "elu", "gelu", "silu", "mish", "softplus")} | {
+    "identity": lambda z: z,
+    "softmax": lambda z: torch.softmax(z, -1),
+    "log_softmax": lambda z: torch.log_softmax(z, -1),
+}
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(problems())
-def test_equals_nn_sequential_and_autograd(problem: tuple[list[Layer], Tensor, Tensor, str, list[str]]) -> None:
-    layers, x, t, loss, names = problem
-    model = nn.Sequential()
-    for layer, name in zip(layers, names, strict=True):
-        linear = nn.Linear(layer.W.shape[1], layer.W.shape[0], dtype=F64)
-        linear.load_state_dict({"weight": layer.W, "bias": layer.b})
-        model.extend([linear, MODULES[name]()])
-    y = model(x)
-    L = TORCH_LOSSES[loss](y, t)
-    L.backward()
+def cross_entropy_of_probabilities(y: Tensor, t: Tensor) -> Tensor:
+    """-ln y of the right class, the mean over the samples; t are classes or probabilities."""
+    if t.is_floating_point():
+        return -(t * y.log()).sum() / (len(y) if y.ndim == 2 else 1)
+    return F.nll_loss(y.log(), t)
 
-    trace = backprop(layers, x, t, loss)
-    torch.testing.assert_close(trace["y"], y.detach(), rtol=1e-10, atol=1e-12)
-    torch.testing.assert_close(trace["L"], L.detach(), rtol=1e-9, atol=1e-12)
-    linears = [module for module in model if isinstance(module, nn.Linear)]
-    for i, linear in enumerate(linears, 1):
-        assert linear.weight.grad is not None
-        assert linear.bias.grad is not None
-        torch.testing.assert_close(trace[f"dW{i}"], linear.weight.grad, rtol=1e-8, atol=1e-12)
-        torch.testing.assert_close(trace[f"db{i}"], linear.bias.grad, rtol=1e-8, atol=1e-12)
+
+TORCH_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    name: getattr(F, name) for name in LOSSES if hasattr(F, name) and name != "kl_div"
+} | {
+    "half_sse": lambda y, t: F.mse_loss(y, t, reduction="sum") / 2,
+    "bce": F.binary_cross_entropy,
+    "ce": cross_entropy_of_probabilities,
+    "kl_div": lambda y, t: F.kl_div(y, t, reduction="sum") / (len(y) if y.ndim == 2 else 1),
+}
+LAST = {"bce": "sigmoid", "ce": "softmax", "binary_cross_entropy": "sigmoid"}  # what the loss needs of the last layer
+
+
+def random(seed: int) -> Callable[..., Tensor]:
+    gen = torch.Generator().manual_seed(seed)
+    return lambda *shape: torch.randn(*shape, dtype=F64, generator=gen)
+
+
+def targets(loss: str, y: tuple[int, ...], rand: Callable[..., Tensor]) -> list[Tensor]:
+    """Targets that the loss can take, for an output of shape y: first numbers, then classes."""
+    numbers, classes = torch.sigmoid(rand(*y)), rand(*y).argmax(-1)
+    if loss == "hinge_embedding_loss":
+        return [torch.sign(rand(*y))]
+    if loss in ("nll_loss", "multi_margin_loss"):
+        return [classes]
+    if loss in ("ce", "cross_entropy"):
+        return [torch.softmax(rand(*y), -1), classes]
+    return [numbers]
+
+
+def network(widths: list[int], names: list[str], rand: Callable[..., Tensor]) -> list[Layer]:
+    return [Layer(rand(m, n) / 2, rand(m) / 2, f) for n, m, f in zip(widths, widths[1:], names, strict=False)]
+
+
+def by_torch(layers: list[Layer], names: list[str], x: Tensor, t: Tensor, loss: str) -> dict[str, Tensor]:
+    """Every value and every gradient from F.linear, PyTorch's functions and autograd."""
+    depth, a = len(layers), x
+    found: dict[str, Tensor] = {}
+    for i, (layer, name) in enumerate(zip(layers, names, strict=True), 1):
+        W, b = layer.W.clone().requires_grad_(), layer.b.clone().requires_grad_()
+        z = F.linear(a, W, b)
+        a = FUNCTIONS[name](z)
+        hidden = "h" if depth == 2 else f"h{i}"
+        found |= {f"W{i}": W, f"b{i}": b, f"z{i}": z, "y" if i == depth else hidden: a}
+    L = TORCH_LOSSES[loss](a, t)
+    of = [name for name in found if name[0] in "Wbz"]
+    grads = dict(zip(of, torch.autograd.grad(L, [found[name] for name in of]), strict=True))
+    result = {name: value.detach() for name, value in found.items() if name[0] not in "Wb"} | {"L": L.detach()}
+    for i in range(1, depth + 1):
+        hidden = "delta_h" if depth == 2 else f"delta_h{i}"
+        result["delta_k" if i == depth else hidden] = grads[f"z{i}"]
+        result |= {f"dW{i}": grads[f"W{i}"], f"db{i}": grads[f"b{i}"]}
+    return result
+
+
+CODE = {name: getattr(activations, name) for name in activations.__all__} | {
+    name: getattr(losses, name) for name in losses.__all__
+} | {"torch": torch, "F": F, "softmax_jacobian": softmax_jacobian, "log_softmax_jacobian": log_softmax_jacobian}
+SLOPES = {ACTIVATIONS[name].symbol + "'": ACTIVATIONS[name].slope for name in ACTIVATIONS}
+WORDS: dict[str, Any] = SLOPES | {
+    **{ACTIVATIONS[name].symbol: function for name, function in FUNCTIONS.items()},
+    r"\sum": torch.sum,
+    r"\sum_s": lambda value: value.sum(0),
+    r"\operatorname{clip}": lambda e: e.clamp(-1, 1),
+    r"\operatorname{huber}": lambda e: F.huber_loss(e, torch.zeros_like(e), reduction="none"),
+    r"\operatorname{hinge}": lambda y, t: F.hinge_embedding_loss(y, t, reduction="none"),
+    r"\operatorname{margin}": lambda y, t: F.multi_margin_loss(y, t, reduction="sum"),
+}
+
+
+def code_and_formulas_give_the_values(trace: Trace, layers: list[Layer], x: Tensor, t: Tensor, formulas: bool) -> None:
+    """Run each line of code, and compute each formula from its TeX: both must give the step's value."""
+    scope = CODE | {"x": x, "t": t} | {f"W{i}": layer.W for i, layer in enumerate(layers, 1)}
+    scope |= {f"b{i}": layer.b for i, layer in enumerate(layers, 1)}
+    rows = 1 if x.ndim == 1 else len(x)
+    onehot = t if t.is_floating_point() else F.one_hot(t, len(layers[-1].W)).to(F64)
+    known = WORDS | {"x": x, "t": t, "N": float(rows * len(layers[-1].W)), "S": float(rows)}
+    known |= {tex(name): value for name, value in scope.items() if re.fullmatch(r"[Wb]\d+", name)}
+    for step in trace:
+        exec(step.code, scope)
+        assert_equal(scope[step.symbol], step.value, step.code)
+        batch_of_jacobians = x.ndim == 2 and r"softmax}'" in step.formula
+        if formulas and "onehot" not in step.formula and r"\partial" not in step.formula and not batch_of_jacobians:
+            names = known | {tex(s.symbol): s.value for s in trace}
+            names["t"] = t if "margin" in step.formula else onehot
+            ((_, value),) = statements(step.formula, names)[0]
+            assert_equal(torch.as_tensor(value).reshape(step.shape), step.value, step.formula)
+
+
+def assert_equal(ours: Tensor, theirs: Tensor, what: str) -> None:
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12, msg=lambda said: f"{what}: {said}")
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_activation_with_every_loss_in_every_depth(loss: str) -> None:
+    assert set(FUNCTIONS) == set(ACTIVATIONS)
+    assert set(TORCH_LOSSES) == set(LOSSES)
+    for seed, (name, depth, rows) in enumerate(
+        (name, depth, rows) for name in ACTIVATIONS for depth in (1, 2, 3, 4) for rows in ((), (3,))
+    ):
+        rand = random(seed)
+        widths = [*[3, 2, 4, 2][:depth], 3]
+        names = [name] * (depth - 1) + [LAST.get(loss, name)]
+        layers = network(widths, names, rand)
+        x = rand(*rows, 3)
+        for t in targets(loss, (*rows, 3), rand):
+            trace = backprop(layers, x, t, loss)
+            expected = by_torch(layers, names, x, t, loss)
+            for symbol, value in expected.items():
+                assert_equal(trace[symbol], value, f"{symbol} of {name}, depth {depth}, rows {rows}, t {t}")
+            code_and_formulas_give_the_values(trace, layers, x, t, formulas=depth in (1, 3))
+            if depth == 2 and not rows:
+                assert check(layers, x, t, loss, step=1e-6).passed, (name, rows, t)
+
+
+def test_a_deep_network_of_all_activations() -> None:
+    """Eleven layers, so that numbers with two digits occur."""
+    names = [name for name in ACTIVATIONS if name != "log_softmax"][:11]
+    rand = random(3)
+    layers = network([3, 4, 3, 2, 5, 3, 4, 3, 2, 4, 3, 2], names, rand)
+    x, t = rand(4, 3), rand(4, 2)
+    trace, expected = backprop(layers, x, t), by_torch(layers, names, x, t, "half_sse")
+    for symbol, value in expected.items():
+        assert_equal(trace[symbol], value, symbol)
+    assert list(trace.gradients())[-4:] == ["W10", "b10", "W11", "b11"]
+    assert check(layers, x, t).passed
+    code_and_formulas_give_the_values(trace, layers, x, t, formulas=True)
+    assert "h₁₀ W₁₁ᵀ + b₁₁" in str(trace)
+
+
+def test_softmax_and_cross_entropy_leave_y_minus_t() -> None:
+    rand = random(0)
+    layers = [Layer(rand(4, 3), rand(4), "gelu"), Layer(rand(3, 4), rand(3), "softmax")]
+    x, classes = rand(5, 3), torch.tensor([0, 2, 1, 1, 0])
+    for t, onehot in ((classes, F.one_hot(classes, 3)), (F.one_hot(classes, 3).double(),) * 2):
+        trace = backprop(layers, x, t, "ce")
+        assert_equal(trace["delta_k"], (trace["y"] - onehot) / 5, "delta_k")
+        one = backprop(layers, x[0], t[0], "ce")
+        assert_equal(one["delta_k"], one["y"] - onehot[0], "delta_k of one sample")
+    assert next(step.symbol for step in backprop(layers, x, classes, "ce")) == "t"
+    logits = [layers[0], Layer(layers[1].W, layers[1].b, "identity")]
+    for name, value in backprop(logits, x, classes, "cross_entropy").gradients().items():
+        assert_equal(trace.gradients()[name], value, name)  # the same network in two spellings
+
+
+def test_a_vector_activation_of_ones_own() -> None:
+    """y / |y|: each output depends on every input, so the derivative is a Jacobian."""
+
+    def unit(z: Tensor) -> Tensor:
+        return z / z.norm(dim=-1, keepdim=True)
+
+    def unit_jacobian(z: Tensor) -> Tensor:
+        u, eye = unit(z), torch.eye(z.shape[-1], dtype=z.dtype)
+        return (eye - u[..., :, None] * u[..., None, :]) / z.norm(dim=-1)[..., None, None]
+
+    f = Activation(r"\operatorname{unit}", unit, unit_jacobian, jacobian=True)
+    rand = random(1)
+    layers = [Layer(rand(4, 3), rand(4), f), Layer(rand(2, 4), rand(2), f)]
+    for rows in ((), (6,)):
+        trace, report = (call(layers, rand(*rows, 3), rand(*rows, 2), "huber_loss") for call in (backprop, check))
+        assert report.passed
+        assert "unit_jacobian(z2)" in str(trace)
+    wrong = Activation(f.symbol, unit, lambda z: unit_jacobian(z) * 1.001, jacobian=True)
+    assert not check([layers[0], Layer(rand(2, 4), rand(2), wrong)], rand(3), rand(2)).passed
+
+
+def test_a_loss_of_ones_own() -> None:
+    loss = Loss(r"\sum (y - t)^4", r"4 (y - t)^3", lambda y, t: ((y - t) ** 4).sum(), lambda y, t: 4 * (y - t) ** 3)
+    rand = random(2)
+    layers = [Layer(rand(2, 3), rand(2), "mish")]
+    assert check(layers, rand(3), rand(2), loss).passed
+    assert "L = loss(y, t)" in str(backprop(layers, rand(3), rand(2), loss))
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -152,16 +310,17 @@ def test_each_slope_is_the_derivative(name: str) -> None:
     f = ACTIVATIONS[name]
     z = torch.linspace(-3, 3, 20, dtype=F64, requires_grad=True)  # 20 points miss 0, where ReLU has a corner
     assert torch.autograd.gradcheck(f.value, z)
-    (auto,) = torch.autograd.grad(f.value(z).sum(), z)
-    torch.testing.assert_close(f.slope(z.detach()), auto)
+    auto = torch.autograd.functional.jacobian(f.value, z.detach())
+    slope = f.slope(z.detach())
+    torch.testing.assert_close(slope if f.jacobian else torch.diag(slope), auto, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", ["half_sse", "mse_loss", "bce"])
 def test_a_batch_adds_up_its_samples(loss: str) -> None:
     x, t = torch.stack([X, X / 2, -X]), vector(0.1, 0.5, 0.9)[:, None]
     batch = backprop(FRIENDLY, x, t, loss).gradients()
     single = [backprop(FRIENDLY, xs, ts, loss).gradients() for xs, ts in zip(x, t, strict=True)]
-    scale = 1 if loss == "half_sse" else 1 / 3  # the other two take the mean
+    scale = 1 if loss == "half_sse" else 1 / 3  # the others take the mean
     for name, value in batch.items():
         torch.testing.assert_close(value, scale * sum(s[name] for s in single))
 
@@ -187,9 +346,9 @@ def test_dtype_is_kept_and_inputs_are_not_touched(dtype: torch.dtype) -> None:
         trace.steps = ()  # type: ignore[misc]
 
 
-def test_check_works_in_float32_and_for_every_loss() -> None:
+def test_check_works_in_float32() -> None:
     layers = [Layer(layer.W.float(), layer.b.float()) for layer in FRIENDLY]
-    for loss in LOSSES:
+    for loss in ("half_sse", "l1_loss", "huber_loss", "bce"):
         assert check(layers, X.float(), T.float(), loss).passed
 
 
@@ -225,6 +384,19 @@ def test_the_table_is_readable() -> None:
     assert "Σₛ δₖ" in row
 
 
+def test_the_table_shows_the_code_below_each_step() -> None:
+    trace = backprop(FRIENDLY, X, T)
+    lines = str(trace).splitlines()
+    at = lines.index(next(line for line in lines if line.startswith("delta_h")))
+    assert lines[at + 1].strip() == "delta_h = (W2.T @ delta_k) * sigmoid_derivative(z1)"
+    assert not any(" = " in line for line in trace.table(code=False).splitlines())
+    notebook = trace._repr_markdown_().splitlines()
+    assert notebook[0] == "| symbol | formula | shape | number | code |"
+    assert len(notebook) == 2 + len(trace.steps)
+    assert all(line.count("|") == 6 for line in notebook)
+    assert notebook[6].startswith(r"| $L$ | $\tfrac{1}{2} \Vert y - t\Vert ^2$ | () | 0.000328284 | `L = ")
+
+
 def test_formulas_in_tex_and_in_plain_text() -> None:
     assert plain(r"\tfrac{2}{N} (y - t) \odot \operatorname{ReLU}'(z_{12})") == "2/N (y - t) ⊙ ReLU′(z₁₂)"
     assert [tex(s) for s in ("h", "z1", "delta_k", "delta_h2", "db1")] == [
@@ -232,7 +404,7 @@ def test_formulas_in_tex_and_in_plain_text() -> None:
     ]
 
 
-ONE = torch.ones
+SOFTMAX = [Layer(ONE(3, 3), ONE(3), "softmax")]
 SENTENCES = {
     "W1 is 2×2 but x has 3 entries: W1 must be 2×3": lambda: backprop([Layer(ONE(2, 2), ONE(2))], ONE(3), ONE(2)),
     "W2 is 1×3 but h has 2 entries: W2 must be 1×2": lambda: backprop(
@@ -240,8 +412,8 @@ SENTENCES = {
     ),
     "W has shape (3,), but a layer needs a matrix": lambda: Layer(ONE(3), ONE(3)),
     "W is 2×3 but b has shape (3,): give b one entry per row": lambda: Layer(ONE(2, 3), ONE(3)),
-    "unknown activation 'softmin': use 'sigmoid', 'tanh'": lambda: Layer(ONE(2, 3), ONE(2), "softmin"),
-    "unknown loss 'mae': use 'half_sse', 'mse', 'bce'": lambda: backprop(FRIENDLY, X, T, "mae"),
+    "unknown activation 'softmin': use 'sigmoid', 'tanh', 'relu'": lambda: Layer(ONE(2, 3), ONE(2), "softmin"),
+    "unknown loss 'mae': use 'half_sse', 'bce', 'ce', 'mse_loss'": lambda: backprop(FRIENDLY, X, T, "mae"),
     "t has shape (2,) but y has shape (1,)": lambda: backprop(FRIENDLY, X, ONE(2, dtype=F64)),
     "t has shape (1,) but y has shape (4, 1)": lambda: backprop(FRIENDLY, ONE(4, 3, dtype=F64), T),
     "all tensors need one floating dtype, but came x float32": lambda: backprop(FRIENDLY, X.float(), T),
@@ -249,6 +421,18 @@ SENTENCES = {
         [Layer(ONE(1, 1, dtype=torch.int64), ONE(1, dtype=torch.int64))],
         ONE(1, dtype=torch.int64),
         ONE(1, dtype=torch.int64),
+    ),
+    "t has shape (2,) but y has shape (2, 3): give one target per output": lambda: backprop(
+        SOFTMAX, ONE(2, 3), ONE(2), "ce"
+    ),
+    "t has shape (3,) but y has shape (2, 3): give one class per sample": lambda: backprop(
+        SOFTMAX, ONE(2, 3), torch.zeros(3, dtype=torch.int64), "ce"
+    ),
+    "t holds classes from 0 to 3 but y has 3 entries: count from 0": lambda: backprop(
+        SOFTMAX, ONE(2, 3), torch.tensor([0, 3]), "ce"
+    ),
+    "this loss needs a softmax output but the last layer is Layer(3 inputs -> 3 neurons, sigmoid)": lambda: backprop(
+        [Layer(ONE(3, 3), ONE(3))], ONE(3), ONE(3), "ce"
     ),
     "x has shape 1×1×3: give one sample as a vector": lambda: backprop(FRIENDLY, X[None, None], T),
     "the list of layers is empty": lambda: backprop([], X, T),
@@ -270,3 +454,26 @@ def test_errors_are_one_sentence(sentence: str) -> None:
 def test_an_unknown_step_is_named() -> None:
     with pytest.raises(KeyError, match="no step 'dW3': the steps are z1, h, z2"):
         backprop(FRIENDLY, X, T)["dW3"]
+
+
+# the picture ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_picture_shows_every_value_delta_and_weight() -> None:
+    plt.switch_backend("agg")
+    figure = draw_network(FRIENDLY, X, T)
+    ax = figure.axes[0]
+    texts = [text.get_text() for text in ax.texts]
+    trace = backprop(FRIENDLY, X, T)
+    values = [*X.tolist(), *trace["h"].tolist(), *trace["y"].tolist()]
+    assert all(f"{v:.3g}" in texts for v in values)
+    assert all(rf"$\delta$ = {d:.3g}" in texts for d in [*trace["delta_h"].tolist(), *trace["delta_k"].tolist()])
+    assert all(f"{w:.3g}" in texts for layer in FRIENDLY for w in layer.W.flatten().tolist())
+    assert len(ax.patches) == 6
+    assert len(ax.lines) == 8
+    plt.close(figure)
+
+
+def test_the_picture_refuses_a_batch() -> None:
+    with pytest.raises(ValueError, match=r"x has shape \(1, 3\), but the picture shows one sample"):
+        draw_network(FRIENDLY, X[None], T[None])

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 PAGE = "mathematics/backpropagation"
+Formula = Callable[[str], Any]
 
 
 class Net:
@@ -46,58 +47,50 @@ def slope(z: Tensor) -> Tensor:
     return torch.sigmoid(z) * (1 - torch.sigmoid(z))
 
 
-def close(ours: Tensor, theirs: Tensor) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-14)
-
-
 # formulas ------------------------------------------------------------------------------------------------------------
 
-
-def test_sigmoid() -> None:
-    z = torch.linspace(-8, 8, 33, dtype=torch.float64)
-    close(1 / (1 + torch.exp(-z)), torch.sigmoid(z))
+SLOPE = {r"\sigma": torch.sigmoid, r"\sigma'": slope}
+dW1, db1, dW2, db2 = (rf"\frac{{\partial L}}{{\partial {name}}}" for name in ("W_1", "b_1", "W_2", "b_2"))
 
 
-def test_sigmoid_slope() -> None:
+@pytest.mark.proves("loss")
+def test_loss(net: Net, formula: Formula) -> None:
+    y, t = net.y[:, 0], net.t[:, 0]
+    formula("loss").holds({"L": F.mse_loss(y, t, reduction="sum") / 2, "y": y, "t": t})
+
+
+@pytest.mark.proves("sigmoid", "sigmoid-slope")
+def test_sigmoid(formula: Formula) -> None:
     z = torch.linspace(-8, 8, 33, dtype=torch.float64, requires_grad=True)
     (auto,) = torch.autograd.grad(torch.sigmoid(z).sum(), z)
-    e = torch.exp(-z.detach())
-    close(e / (1 + e) ** 2, auto)
-    close(1 / (1 + e) * (e / (1 + e)), auto)
-    close(slope(z.detach()), auto)
+    z = z.detach()
+    formula("sigmoid").holds({r"\sigma": torch.sigmoid, "z": z})
+    formula("sigmoid-slope").holds({r"\sigma'": lambda _: auto, r"\sigma": torch.sigmoid, "z": z})
     assert auto.max() <= 0.25
 
 
-def test_hidden_layer(net: Net) -> None:
-    close(net.h[:, 0], torch.sigmoid(F.linear(net.x[:, 0], net.W1, net.b1[:, 0])))
+@pytest.mark.proves("forward")
+def test_forward(net: Net, formula: Formula) -> None:
+    layers = nn.Sequential(nn.Linear(3, 2), nn.Sigmoid(), nn.Linear(2, 2), nn.Sigmoid()).double()
+    values = zip(layers.parameters(), (net.W1, net.b1[:, 0], net.W2, net.b2[:, 0]), strict=True)
+    with torch.no_grad():
+        for parameter, value in values:
+            parameter.copy_(value)
+    found = [net.x[:, 0]]
+    for layer in layers:
+        found.append(layer(found[-1]))
+    names = {name: value[:, None] for name, value in zip(("x", "z_1", "h", "z_2", "y"), found, strict=True)}
+    formula("forward").holds(names | SLOPE | {"W_1": net.W1, "b_1": net.b1, "W_2": net.W2, "b_2": net.b2})
 
 
-def test_output_layer(net: Net) -> None:
-    close(net.y[:, 0], torch.sigmoid(F.linear(net.h[:, 0], net.W2, net.b2[:, 0])))
-
-
-def test_delta_k(net: Net) -> None:
-    close((net.y - net.t) * slope(net.z2), net.grad(net.z2))
-
-
-def test_gradient_w2(net: Net) -> None:
-    close(net.grad(net.z2) @ net.h.T, net.grad(net.W2))
-
-
-def test_gradient_b2(net: Net) -> None:
-    close(net.grad(net.z2), net.grad(net.b2))
-
-
-def test_delta_h(net: Net) -> None:
-    close((net.W2.T @ net.grad(net.z2)) * slope(net.z1), net.grad(net.z1))
-
-
-def test_gradient_w1(net: Net) -> None:
-    close(net.grad(net.z1) @ net.x.T, net.grad(net.W1))
-
-
-def test_gradient_b1(net: Net) -> None:
-    close(net.grad(net.z1), net.grad(net.b1))
+@pytest.mark.proves("output-delta", "output-gradients", "hidden-delta", "hidden-gradients")
+def test_gradients(net: Net, formula: Formula) -> None:
+    delta_k, delta_h = net.grad(net.z2), net.grad(net.z1)
+    values = SLOPE | {"x": net.x, "h": net.h, "y": net.y, "t": net.t, "z_1": net.z1, "z_2": net.z2, "W_2": net.W2}
+    values |= {r"\delta_k": delta_k, r"\delta_h": delta_h, dW1: net.grad(net.W1), db1: net.grad(net.b1)}
+    values |= {dW2: net.grad(net.W2), db2: net.grad(net.b2)}
+    for name in ("output-delta", "output-gradients", "hidden-delta", "hidden-gradients"):
+        formula(name).holds(values)
 
 
 def test_equal_rows_get_equal_gradients() -> None:
@@ -111,71 +104,63 @@ def test_equal_rows_get_equal_gradients() -> None:
         assert torch.allclose(W.grad[0], W.grad[1], rtol=1e-12, atol=0) == equal
 
 
-def test_finite_difference(net: Net) -> None:
-    def loss(W1: Tensor) -> Tensor:
+@pytest.mark.proves("finite-difference")
+def test_finite_difference(net: Net, formula: Formula) -> None:
+    def loss(w: Tensor) -> Tensor:
+        W1 = net.W1.detach().clone()
+        W1[0, 1] = w
         y = torch.sigmoid(net.W2 @ torch.sigmoid(W1 @ net.x + net.b1) + net.b2)
         return ((y - net.t) ** 2).sum() / 2
 
-    errors = []
+    exact, errors = net.grad(net.W1)[0, 1], []
     for eps in (1e-2, 1e-3):
-        move = torch.zeros(2, 3, dtype=torch.float64)
-        move[0, 1] = eps
-        errors.append(((loss(net.W1 + move) - loss(net.W1 - move)) / (2 * eps) - net.grad(net.W1)[0, 1]).abs().item())
-    assert errors[0] < 1e-4
+        values = {r"\frac{\partial L}{\partial w}": exact, "L": loss, "w": net.W1[0, 1].detach(), r"\epsilon": eps}
+        formula("finite-difference").holds(values, rtol=0, atol=1e-4)
+        errors.append((formula("finite-difference").right(values) - exact).abs().item())
     assert errors[1] < errors[0] / 50  # the error falls with the square of eps
 
 
-def batch(net: Net) -> tuple[Tensor, Tensor, Tensor]:
+@pytest.mark.proves("batch-forward", "batch-backward")
+def test_batch(net: Net, formula: Formula) -> None:
     X = torch.cat([net.x.T, 2 - net.x.T, net.x.T**2])  # (3, 3): a sample in each row
-    Z1 = X @ net.W1.T + torch.ones(3, 1, dtype=torch.float64) @ net.b1.T
-    return X, Z1, torch.cat([net.t.T, 1 - net.t.T, net.t.T])
-
-
-def test_batch_forward(net: Net) -> None:
-    X, Z1, _ = batch(net)
-    close(Z1, F.linear(X, net.W1, net.b1[:, 0]))
-    for row, sample in zip(Z1, X, strict=True):
-        close(row[:, None], net.W1 @ sample[:, None] + net.b1)
-
-
-def test_batch_backward(net: Net) -> None:
-    X, Z1, T = batch(net)
+    T = torch.cat([net.t.T, 1 - net.t.T, net.t.T])
+    b1 = net.b1[:, 0]
+    Z1 = F.linear(X, net.W1, b1)
     Z2 = F.linear(torch.sigmoid(Z1), net.W2, net.b2[:, 0])
     L = ((torch.sigmoid(Z2) - T) ** 2).sum() / 2
-    delta_k, delta_h, dW1, db1 = torch.autograd.grad(L, [Z2, Z1, net.W1, net.b1])
-    close((delta_k @ net.W2) * slope(Z1), delta_h)
-    close(delta_h.T @ X, dW1)
-    close(delta_h.T @ torch.ones(3, 1, dtype=torch.float64), db1)
+    delta_k, delta_h, W1_grad, b1_grad = torch.autograd.grad(L, [Z2, Z1, net.W1, net.b1])
+    formula("batch-forward").holds({"Z_1": Z1, "X": X, "W_1": net.W1, "b_1": b1})
+    values = SLOPE | {r"\Delta_h": delta_h, r"\Delta_k": delta_k, "W_2": net.W2, "Z_1": Z1, "X": X, "d": delta_h}
+    formula("batch-backward").holds(values | {dW1: W1_grad, db1: b1_grad[:, 0]})
 
 
-def test_update(net: Net) -> None:
-    parameters = [net.W1, net.b1, net.W2, net.b2]
-    expected = [p.detach() - 0.3 * net.grad(p) for p in parameters]
-    net.L.backward()
-    torch.optim.SGD(parameters, lr=0.3).step()
-    for parameter, value in zip(parameters, expected, strict=True):
-        close(parameter.detach(), value)
+@pytest.mark.proves("update")
+def test_update(net: Net, formula: Formula) -> None:
+    for parameter in (net.W1, net.b1, net.W2, net.b2):
+        before, gradient = parameter.detach().clone(), net.grad(parameter)
+        after = parameter.detach().clone().requires_grad_()
+        after.grad = gradient
+        torch.optim.SGD([after], lr=0.3).step()
+        values = {r"\theta_1": after, r"\theta_0": before, r"\eta": 0.3}
+        formula("update").holds(values | {r"\frac{\partial L}{\partial \theta_0}": gradient})
 
 
-def test_delta_mse(net: Net) -> None:
-    net.L = nn.MSELoss()(net.y, net.t)
-    close(((net.y - net.t) ** 2).sum() / 2, net.L)  # N = 2 entries
-    close(2 / 2 * (net.y - net.t) * slope(net.z2), net.grad(net.z2))
-    one = Net(7)
-    one.L = nn.MSELoss()(one.y[:1], one.t[:1])  # N = 1
-    close(2 * (one.y - one.t)[:1] * slope(one.z2)[:1], one.grad(one.z2)[:1])
+@pytest.mark.proves("mse-delta")
+def test_mse_delta(net: Net, formula: Formula) -> None:
+    for entries in (2, 1):
+        y, t = net.y[:entries], net.t[:entries]
+        net.L = nn.MSELoss()(y, t)
+        delta, z2 = net.grad(net.z2)[:entries, 0], net.z2[:entries, 0]
+        values = SLOPE | {"L": net.L, r"\delta_k": delta, "y": y[:, 0], "t": t[:, 0], "z_2": z2, "N": entries}
+        formula("mse-delta").holds(values)
 
 
-def test_bce(net: Net) -> None:
-    close(-(net.t * net.y.log() + (1 - net.t) * (1 - net.y).log()).sum() / 2, nn.BCELoss()(net.y, net.t))
-
-
-def test_delta_bce(net: Net) -> None:
+@pytest.mark.proves("bce", "bce-delta")
+def test_bce(net: Net, formula: Formula) -> None:
     net.L = nn.BCELoss()(net.y, net.t)
-    fraction = (net.y - net.t) / (net.y * (1 - net.y))
-    close(fraction / 2, net.grad(net.y))
-    close(fraction * net.y * (1 - net.y) / 2, net.grad(net.z2))
-    close((net.y - net.t) / 2, net.grad(net.z2))
+    values = {"L": net.L, r"\delta_k": net.grad(net.z2)[:, 0], "y": net.y[:, 0], "t": net.t[:, 0], "N": 2}
+    formula("bce").holds(values)
+    formula("bce-delta").holds(values)
 
 
 # the page's own numbers ----------------------------------------------------------------------------------------------
@@ -188,6 +173,26 @@ def test_the_page_computes_the_three_examples(page: Callable[[str], dict[str, An
     assert f"{b['y'].item():.10f} {b['delta_k'].item():.10f}" == "0.8805242432 0.0400316452"
     assert f"{c['y'].item():.6f} {c['delta_k'].item():.8f}" == "0.525624 0.00638907"
     assert torch.equal(a["dW1"][0], a["dW1"][1])
+
+
+@pytest.mark.parametrize("example", ["a", "b", "c"])
+def test_the_tables_equal_autograd(page: Callable[[str], dict[str, Any]], example: str) -> None:
+    ns = page(PAGE)
+    layers = {"a": ns["a_layers"], "b": ns["b_layers"], "c": [ns["hidden"], ns["output"]]}[example]
+    W1, b1, W2, b2 = (value.clone().requires_grad_() for layer in layers for value in (layer.W, layer.b))
+    z1 = F.linear(torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64), W1, b1)
+    h = torch.sigmoid(z1)
+    z2 = F.linear(h, W2, b2)
+    y = torch.sigmoid(z2)
+    L = ((y - 0.5) ** 2).sum() / 2
+    leaves = {"delta_k": z2, "dW2": W2, "db2": b2, "delta_h": z1, "dW1": W1, "db1": b1}
+    expected = dict(zip(leaves, torch.autograd.grad(L, list(leaves.values())), strict=True))
+    expected |= {"z1": z1, "h": h, "z2": z2, "y": y, "L": L}
+    trace = ns[f"trace_{example}"]
+    assert {step.symbol for step in trace} == set(expected)
+    for step in trace:
+        torch.testing.assert_close(step.value, expected[step.symbol].detach(), rtol=1e-12, atol=1e-14)
+        assert step.code.startswith(f"{step.symbol} = ")
 
 
 # exercises -----------------------------------------------------------------------------------------------------------

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from dlguide.backprop import Layer, backprop
-from dlguide.functions import Loss
+from dlguide.backprop.network import Layer, backprop
+from dlguide.backprop.rules import Loss
+
+if TYPE_CHECKING:  # Matplotlib takes half a second to import: only a drawing pays for it
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 RADIUS = 0.3  # of a neuron; neighbours in a column stand at least 1 apart, columns 2
 
@@ -24,7 +26,7 @@ def draw_network(layers: Sequence[Layer], x: Tensor, t: Tensor, loss: str | Loss
     Args:
         layers: the network, as for [backprop][dlguide.backprop.backprop]; up to about five neurons a layer.
         x: one sample of shape (n,).
-        t: the target, shaped as the output.
+        t: the target, as for `backprop`.
         loss: the name of a loss or a `Loss`.
 
     Returns:
@@ -36,8 +38,7 @@ def draw_network(layers: Sequence[Layer], x: Tensor, t: Tensor, loss: str | Loss
     Example:
         ```python
         import torch
-        from dlguide.backprop import Layer
-        from dlguide.network_figure import draw_network
+        from dlguide.backprop import Layer, draw_network
 
         neuron = Layer(torch.tensor([[0.5, -0.3]]), torch.zeros(1))
         figure = draw_network([neuron], torch.tensor([1.0, 2.0]), torch.tensor([0.5]))
@@ -48,6 +49,8 @@ def draw_network(layers: Sequence[Layer], x: Tensor, t: Tensor, loss: str | Loss
         3 circles
         ```
     """
+    from matplotlib import pyplot as plt
+
     if x.ndim != 1:
         raise ValueError(f"x has shape {tuple(x.shape)}, but the picture shows one sample: give a vector, e.g. x[0].")
     trace = backprop(layers, x, t, loss)
@@ -57,7 +60,7 @@ def draw_network(layers: Sequence[Layer], x: Tensor, t: Tensor, loss: str | Loss
     tallest = max(len(values) for values in [x, *outputs])
     columns = [_column(2.0 * i, len(values), tallest) for i, values in enumerate([x, *outputs])]
 
-    figure, ax = plt.subplots(figsize=(5.6, 1.1 + tallest), layout="constrained")
+    figure, ax = plt.subplots(figsize=(max(5.6, 2.0 * len(layers)), 1.1 + tallest), layout="constrained")
     for layer, left, right in zip(layers, columns, columns[1:], strict=False):
         for row, end in zip(layer.W, right, strict=True):
             for weight, start in zip(row, left, strict=True):
