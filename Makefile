@@ -39,7 +39,8 @@ translated: setup ## show what changed in English since its translation, then ma
 test-gpu: ## CNN and LSTM training and CPU/CUDA parity; needs torch, torchvision, numpy, scikit-learn, pytest
 	$(GPU_PYTHON) -m pytest -c tests/gpu/pytest.ini tests/gpu
 
-bench: setup ## measure the build and the live reload; writes docs/results/
+bench: setup ## measure the from-scratch pieces, the build and the live reload; writes docs/results/
+	$(VENV) tests/bench/from_scratch.py
 	$(VENV) tests/bench/site.py
 
 lock: setup ## write the lock files again from pyproject.toml

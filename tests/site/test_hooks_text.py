@@ -54,7 +54,8 @@ def test_a_proven_formula_has_a_seal_and_a_definition_none() -> None:
 
 
 def test_proofs_are_shown_one_by_one() -> None:
-    helper, first, second = "def help():\n    pass", "@pytest.mark.proves('a', \"a-2\")\ndef test_a(x):\n    assert x", "def test_b():\n    pass"
+    first = "@pytest.mark.proves('a', \"a-2\")\ndef test_a(x):\n    assert x"
+    helper, second = "def help():\n    pass", "def test_b():\n    pass"
     source = "\n\n\n".join(["import torch", helper, first, second]) + "\n"
     assert proofs.functions(source) == {"test_a": first, "test_b": second}
     assert proofs.rest(source) == f"import torch\n\n\n{helper}"

@@ -39,6 +39,7 @@ from docs._site.hooks import (  # noqa: E402
     programs,
     proofs,
     repository,
+    results,
     serving,
     stamp,
 )
@@ -162,6 +163,8 @@ def on_page_markdown(markdown, page, config, files):
     markdown, missing = pages.without_missing(pages.lab_links(markdown), [ROOT / p for p in options["base_path"]])
     for include in missing:
         log.warning(f"{page.file.src_uri}: there is no {include} to include (outputs are written by `make outputs`)")
+    source = page.file.src_uri
+    markdown = results.shown(markdown, ROOT / "docs" / "results", lang, lambda said: log.warning(f"{source}: {said}"))
     markdown = markdown.replace(glossary.MARK, glossary.page(glossary.load(ROOT / "docs" / "glossary.yml"), lang))
     text = pages.expanded(markdown, options)
     texts[lang][page.file.src_uri] = api.expanded(text, ROOT / "src")
