@@ -44,6 +44,7 @@ class Adagrad(RuleOptimizer):
         weight_decay: $\lambda \ge 0$, the factor of the L2 penalty.
         initial_accumulator_value: $s_0 \ge 0$.
         eps: $\varepsilon \ge 0$, keeps the division finite; it stands outside the root.
+        maximize: climb the gradient, to make the objective large instead of small.
 
     Raises:
         ValueError: an option is out of its range, or there are no parameters.
@@ -73,6 +74,7 @@ class Adagrad(RuleOptimizer):
     """
 
     _rule = staticmethod(_adagrad)
+    _takes_sparse = True  # where the gradient is 0 nothing changes
 
     def __init__(
         self,
@@ -82,6 +84,8 @@ class Adagrad(RuleOptimizer):
         weight_decay: float = 0,
         initial_accumulator_value: float = 0,
         eps: float = 1e-10,
+        *,
+        maximize: bool = False,
     ) -> None:
         check("lr", lr)
         check("lr_decay", lr_decay)
@@ -95,6 +99,7 @@ class Adagrad(RuleOptimizer):
             weight_decay=weight_decay,
             initial_accumulator_value=initial_accumulator_value,
             eps=eps,
+            maximize=maximize,
         )
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -102,8 +107,12 @@ class Adagrad(RuleOptimizer):
 
         Args:
             param_group: a dictionary with the key `params` and, if wanted, options of its own.
+
+        Raises:
+            ValueError: the group asks for an option that PyTorch has and this optimizer has not.
         """
         super().add_param_group(param_group)
         start = self.param_groups[-1]["initial_accumulator_value"]
         for w in self.param_groups[-1]["params"]:
-            self.state[w] = {"step": torch.tensor(0.0), "sum": torch.full_like(w, start)}
+            value = complex(start, start) if w.is_complex() else start
+            self.state[w] = {"step": torch.tensor(0.0), "sum": torch.full_like(w, value)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -12,16 +14,22 @@ from dlguide.optim._base import Params, RuleOptimizer, check
 def _adam(
     w: Tensor, g: Tensor, state: dict[str, Tensor], lr: float,
     betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0,
+    amsgrad: bool = False,
 ) -> None:  # fmt: skip
     if not state:
         zeros = torch.zeros_like
         state.update(step=torch.tensor(0.0), exp_avg=zeros(w), exp_avg_sq=zeros(w))
+        if amsgrad:
+            state["max_exp_avg_sq"] = zeros(w)
     if weight_decay:
         g = g + weight_decay * w  # L2: the penalty goes through both averages
     state["step"] += 1
     t, m, v = state["step"].item(), state["exp_avg"], state["exp_avg_sq"]
     m.copy_(betas[0] * m + (1 - betas[0]) * g)
     v.copy_(betas[1] * v + (1 - betas[1]) * g * g)
+    if amsgrad:  # v may not shrink, so a step may not grow
+        state["max_exp_avg_sq"].copy_(torch.maximum(state["max_exp_avg_sq"], v))
+        v = state["max_exp_avg_sq"]
     m_hat = m / (1 - betas[0] ** t)  # m started at 0: undo that pull
     v_hat = v / (1 - betas[1] ** t)
     w -= lr * m_hat / (v_hat.sqrt() + eps)
@@ -32,10 +40,10 @@ def _adam(
 def _adamw(
     w: Tensor, g: Tensor, state: dict[str, Tensor], lr: float,
     betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-    weight_decay: float = 0.01,
+    weight_decay: float = 0.01, amsgrad: bool = False,
 ) -> None:  # fmt: skip
     w *= 1 - lr * weight_decay  # decoupled: the averages never see the decay
-    _adam(w, g, state, lr, betas, eps)
+    _adam(w, g, state, lr, betas, eps, 0, amsgrad)
 # --8<-- [end:adamw-rule]
 
 
@@ -48,7 +56,8 @@ class Adam(RuleOptimizer):
     $$w_t = w_{t-1} - \eta\, \frac{m_t / (1 - \beta_1^t)}{\sqrt{v_t / (1 - \beta_2^t)} + \varepsilon}$$
 
     Squares, roots and fractions are elementwise. The averages $m$ and $v$ (`exp_avg` and `exp_avg_sq` in the state)
-    have the shape of the parameter $w$; $t = 1, 2, \dots$ counts the steps.
+    have the shape of the parameter $w$; $t = 1, 2, \dots$ counts the steps. With `amsgrad` the largest $v$ so far,
+    $\max(v_1, \dots, v_t)$ (`max_exp_avg_sq`), takes the place of $v_t$ under the root.
 
     Args:
         params: the tensors to change, or dictionaries with the key `params` and their own options.
@@ -56,6 +65,9 @@ class Adam(RuleOptimizer):
         betas: $(\beta_1, \beta_2)$, each at least 0 and below 1.
         eps: $\varepsilon \ge 0$, keeps the division finite; it stands outside the root.
         weight_decay: $\lambda \ge 0$, the factor of the L2 penalty; for decay that bypasses the averages see `AdamW`.
+        amsgrad: divide by the largest average of squares so far, so that a rare large gradient is not forgotten.
+        maximize: climb the gradient, to make the objective large instead of small.
+        decoupled_weight_decay: decay as in `AdamW`.
 
     Raises:
         ValueError: an option is out of its range, or there are no parameters.
@@ -80,10 +92,26 @@ class Adam(RuleOptimizer):
     References:
         - Kingma, Ba: Adam: A Method for Stochastic Optimization, [arXiv:1412.6980](https://arxiv.org/abs/1412.6980),
           algorithm 1.
+        - Reddi, Kale, Kumar: On the Convergence of Adam and Beyond,
+          [arXiv:1904.09237](https://arxiv.org/abs/1904.09237), algorithm 2 (AMSGrad). There the maximum is taken of
+          $v$ as here, without the bias corrections.
         - [torch.optim.Adam](https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html)
     """
 
-    _rule = staticmethod(_adam)
+    @staticmethod
+    def _rule(
+        w: Tensor,
+        g: Tensor,
+        state: dict[str, Tensor],
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
+        amsgrad: bool = False,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        rule = _adamw if decoupled_weight_decay else _adam
+        rule(w, g, state, lr, betas, eps, weight_decay, amsgrad)
 
     def __init__(
         self,
@@ -92,13 +120,30 @@ class Adam(RuleOptimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         check("lr", lr)
         check("betas[0]", betas[0], below=1)
         check("betas[1]", betas[1], below=1)
+        kinds = [type(beta) for beta in betas]
+        if kinds not in ([float, float], [Tensor, Tensor]):
+            names = " and ".join(kind.__name__ for kind in kinds)
+            raise ValueError(f"expected betas as two floats or two tensors, got {names}: write 0.0 in place of 0")
         check("eps", eps)
         check("weight_decay", weight_decay)
-        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        super().__init__(
+            params,
+            lr=lr,
+            betas=(float(betas[0]), float(betas[1])),
+            eps=eps,
+            weight_decay=weight_decay,
+            amsgrad=amsgrad,
+            maximize=maximize,
+            decoupled_weight_decay=decoupled_weight_decay,
+        )
 
 
 class AdamW(Adam):
@@ -116,6 +161,8 @@ class AdamW(Adam):
         betas: $(\beta_1, \beta_2)$, each at least 0 and below 1.
         eps: $\varepsilon \ge 0$, keeps the division finite.
         weight_decay: $\lambda \ge 0$, the share of the parameter, times $\eta$, that each step takes away.
+        amsgrad: divide by the largest average of squares so far, as in `Adam`.
+        maximize: climb the gradient, to make the objective large instead of small.
 
     Raises:
         ValueError: an option is out of its range, or there are no parameters.
@@ -144,8 +191,6 @@ class AdamW(Adam):
         - [torch.optim.AdamW](https://docs.pytorch.org/docs/stable/generated/torch.optim.AdamW.html)
     """
 
-    _rule = staticmethod(_adamw)
-
     def __init__(
         self,
         params: Params,
@@ -153,5 +198,15 @@ class AdamW(Adam):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
-        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        super().__init__(
+            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True
+        )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:  # whatever was loaded: this is AdamW
+            group["decoupled_weight_decay"] = True

@@ -12,16 +12,23 @@ from dlguide.optim._base import Params, RuleOptimizer, check
 def _rmsprop(
     w: Tensor, g: Tensor, state: dict[str, Tensor], lr: float, alpha: float = 0.99,
     eps: float = 1e-8, weight_decay: float = 0, momentum: float = 0,
+    centered: bool = False,
 ) -> None:  # fmt: skip
     if not state:
         state.update(step=torch.tensor(0.0), square_avg=torch.zeros_like(w))
         if momentum:
             state["momentum_buffer"] = torch.zeros_like(w)
+        if centered:
+            state["grad_avg"] = torch.zeros_like(w)
     if weight_decay:
         g = g + weight_decay * w
     state["step"] += 1
     v = state["square_avg"]
     v.copy_(alpha * v + (1 - alpha) * g * g)  # an average: old gradients fade
+    if centered:
+        m = state["grad_avg"]
+        m.copy_(alpha * m + (1 - alpha) * g)
+        v = v - m * m  # the variance: mean of squares minus square of mean
     g = g / (v.sqrt() + eps)
     if momentum:
         b = state["momentum_buffer"]
@@ -39,7 +46,9 @@ class RMSprop(RuleOptimizer):
 
     With `momentum` $\mu$ the fraction goes through a buffer, $b_t = \mu b_{t-1} + g_t / (\sqrt{v_t} + \varepsilon)$
     from $b_0 = 0$, and the step is $\eta\, b_t$. Squares, roots and fractions are elementwise; $v$ (`square_avg` in
-    the state) has the shape of the parameter $w$ and starts at 0, without a correction for that.
+    the state) has the shape of the parameter $w$ and starts at 0, without a correction for that. With `centered` a
+    mean of the gradients themselves, $\bar g_t = \alpha \bar g_{t-1} + (1 - \alpha)\, g_t$ (`grad_avg`), makes it a
+    variance: $v_t - \bar g_t^2$ stands under the root.
 
     Args:
         params: the tensors to change, or dictionaries with the key `params` and their own options.
@@ -48,6 +57,8 @@ class RMSprop(RuleOptimizer):
         eps: $\varepsilon \ge 0$, keeps the division finite; it stands outside the root.
         weight_decay: $\lambda \ge 0$, the factor of the L2 penalty.
         momentum: $\mu \ge 0$; 0 turns the buffer off.
+        centered: divide by the root of the variance in place of the mean of squares.
+        maximize: climb the gradient, to make the objective large instead of small.
 
     Raises:
         ValueError: an option is out of its range, or there are no parameters.
@@ -86,10 +97,22 @@ class RMSprop(RuleOptimizer):
         eps: float = 1e-8,
         weight_decay: float = 0,
         momentum: float = 0,
+        centered: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
         check("lr", lr)
         check("alpha", alpha)
         check("eps", eps)
         check("weight_decay", weight_decay)
         check("momentum", momentum)
-        super().__init__(params, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum)
+        super().__init__(
+            params,
+            lr=lr,
+            alpha=alpha,
+            eps=eps,
+            weight_decay=weight_decay,
+            momentum=momentum,
+            centered=centered,
+            maximize=maximize,
+        )

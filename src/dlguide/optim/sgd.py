@@ -43,6 +43,7 @@ class SGD(RuleOptimizer):
         dampening: $\tau$, how much of the new gradient stays out of the buffer.
         weight_decay: $\lambda \ge 0$, the factor of the L2 penalty $\tfrac{\lambda}{2} \lVert w \rVert^2$.
         nesterov: take the gradient once more on top of the buffer; needs momentum and no dampening.
+        maximize: climb the gradient, to make the objective large instead of small.
 
     Raises:
         ValueError: an option is out of its range, there are no parameters, or `nesterov` lacks momentum.
@@ -75,6 +76,7 @@ class SGD(RuleOptimizer):
     """
 
     _rule = staticmethod(_sgd)
+    _takes_sparse = True
 
     def __init__(
         self,
@@ -84,11 +86,13 @@ class SGD(RuleOptimizer):
         dampening: float = 0,
         weight_decay: float = 0,
         nesterov: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
         check("lr", lr)
         check("momentum", momentum)
         check("weight_decay", weight_decay)
-        if nesterov and (momentum == 0 or dampening != 0):
+        if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError(
                 f"expected momentum > 0 and dampening = 0 with nesterov=True, got momentum={momentum:g} and"
                 f" dampening={dampening:g}: pass momentum=0.9 and leave dampening out"
@@ -100,4 +104,5 @@ class SGD(RuleOptimizer):
             dampening=dampening,
             weight_decay=weight_decay,
             nesterov=nesterov,
+            maximize=maximize,
         )
