@@ -31,7 +31,7 @@ def standardize_backward(
 # --8<-- [end:standardize-backward]
 
 
-# --8<-- [start:running]
+# --8<-- [start:update-running]
 @torch.no_grad()
 def update_running(
     running_mean: Tensor, running_var: Tensor, groups: Tensor, momentum: float
@@ -42,7 +42,7 @@ def update_running(
     variance = ((groups - mean) ** 2).sum(2) / (m - 1)  # unbiased, unlike the output
     running_mean.mul_(1 - momentum).add_(momentum * mean.squeeze(2).mean(0))
     running_var.mul_(1 - momentum).add_(momentum * variance.mean(0))
-# --8<-- [end:running]
+# --8<-- [end:update-running]
 
 
 def normalized(
