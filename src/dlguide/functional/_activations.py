@@ -14,73 +14,86 @@ from torch import Tensor
 
 # --8<-- [start:sigmoid]
 def sigmoid(x: Tensor) -> Tensor:
+    """1 / (1 + exp(-x)), without overflow."""
     sign = torch.where(x >= 0, 1, -1)
     e = torch.exp(-sign * x)  # e to the power -|x|: at most 1
     return torch.where(x >= 0, 1, e) / (1 + e)
 
 
 def sigmoid_derivative(x: Tensor) -> Tensor:
+    """Slope of the sigmoid, at most a quarter."""
     return sigmoid(x) * sigmoid(-x)  # sigmoid(-x) = 1 - sigmoid(x), with all its digits
 # --8<-- [end:sigmoid]
 
 
 # --8<-- [start:tanh]
 def tanh(x: Tensor) -> Tensor:
+    """(exp(x) - exp(-x)) / (exp(x) + exp(-x)), without overflow."""
     sign = torch.where(x >= 0, 1, -1)
     e = torch.expm1(-2 * sign * x)  # e to the power -2|x|, minus 1
     return -sign * e / (2 + e)
 
 
 def tanh_derivative(x: Tensor) -> Tensor:
+    """Slope of tanh, at most 1."""
     return 4 * sigmoid_derivative(2 * x)  # 1 - tanh(x)**2, with all its digits
 # --8<-- [end:tanh]
 
 
 # --8<-- [start:softplus]
 def softplus(x: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
+    """log(1 + exp(beta * x)) / beta, and x above the threshold."""
     low = torch.where(beta * x > threshold, 0, beta * x)
     return torch.where(beta * x > threshold, x, torch.log1p(torch.exp(low)) / beta)
 
 
 def softplus_derivative(x: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
+    """Slope of softplus: a sigmoid."""
     return torch.where(beta * x > threshold, 1, sigmoid(beta * x))
 # --8<-- [end:softplus]
 
 
 # --8<-- [start:relu]
 def relu(x: Tensor) -> Tensor:
+    """Keep x if it is positive, else give 0."""
     return torch.where(x <= 0, 0, x)
 
 
 def relu_derivative(x: Tensor) -> Tensor:
+    """1 if x is positive, else 0."""
     return (x > 0).to(x.dtype)  # at 0, where there is none, PyTorch takes 0
 # --8<-- [end:relu]
 
 
 # --8<-- [start:leaky-relu]
 def leaky_relu(x: Tensor, negative_slope: float | Tensor = 0.01) -> Tensor:
+    """Keep x if it is positive, else a small part of it."""
     return torch.where(x > 0, x, negative_slope * x)
 
 
 def leaky_relu_derivative(
     x: Tensor, negative_slope: float | Tensor = 0.01
 ) -> Tensor:
+    """1 if x is positive, else the small slope."""
     return torch.where(x > 0, 1, negative_slope * torch.ones_like(x))
 # --8<-- [end:leaky-relu]
 
 
 # --8<-- [start:prelu]
 def prelu(x: Tensor, weight: Tensor) -> Tensor:
+    """Leaky ReLU with a learned slope, one for all or one per channel."""
     return leaky_relu(x, per_channel(weight, x))
 
 
 def prelu_derivative(x: Tensor, weight: Tensor) -> Tensor:
+    """Slope with respect to x."""
     return leaky_relu_derivative(x, per_channel(weight, x))
 
 
 def prelu_backward(
     grad_output: Tensor, x: Tensor, weight: Tensor
 ) -> tuple[Tensor, Tensor]:
+    """Gradients of x and of the weight."""
     grad_x = grad_output * prelu_derivative(x, weight)
     share = grad_output * torch.where(x > 0, 0, x)  # what each entry adds
     grad_weight = share.sum_to_size(per_channel(weight, x).shape)
@@ -88,6 +101,7 @@ def prelu_backward(
 
 
 def per_channel(weight: Tensor, x: Tensor) -> Tensor:
+    """The weight in a shape that fits beside x."""
     if weight.numel() == 1:
         return weight.reshape(())
     # (C,) becomes (C, 1, 1) beside x of shape (N, C, H, W)
@@ -97,11 +111,13 @@ def per_channel(weight: Tensor, x: Tensor) -> Tensor:
 
 # --8<-- [start:elu]
 def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
+    """Keep x if it is positive, else give alpha * (exp(x) - 1)."""
     low = torch.where(x > 0, 0, x)  # exp of a large x would overflow
     return torch.where(x > 0, x, alpha * torch.expm1(low))
 
 
 def elu_derivative(x: Tensor, alpha: float = 1.0) -> Tensor:
+    """1 if x is positive, else alpha * exp(x)."""
     low = torch.where(x > 0, 0, x)
     return torch.where(x > 0, 1, alpha * torch.exp(low))
 # --8<-- [end:elu]
@@ -112,30 +128,36 @@ SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
 def selu(x: Tensor) -> Tensor:
+    """ELU with the two constants that keep mean 0 and variance 1."""
     return SELU_SCALE * elu(x, SELU_ALPHA)
 
 
 def selu_derivative(x: Tensor) -> Tensor:
+    """Slope of SELU."""
     return SELU_SCALE * elu_derivative(x, SELU_ALPHA)
 # --8<-- [end:selu]
 
 
 # --8<-- [start:silu]
 def silu(x: Tensor) -> Tensor:
+    """x, weighed by its sigmoid."""
     return x * sigmoid(x)
 
 
 def silu_derivative(x: Tensor) -> Tensor:
+    """Slope of SiLU, by the product rule."""
     return sigmoid(x) + x * sigmoid_derivative(x)
 # --8<-- [end:silu]
 
 
 # --8<-- [start:mish]
 def mish(x: Tensor) -> Tensor:
+    """x, weighed by the tanh of its softplus."""
     return x * tanh(softplus(x))
 
 
 def mish_derivative(x: Tensor) -> Tensor:
+    """Slope of Mish, by product and chain rule."""
     s = softplus(x)
     return tanh(s) + x * tanh_derivative(s) * sigmoid(x)
 # --8<-- [end:mish]
@@ -143,6 +165,7 @@ def mish_derivative(x: Tensor) -> Tensor:
 
 # --8<-- [start:gelu]
 def gelu(x: Tensor, approximate: str = "none") -> Tensor:
+    """x, weighed by the probability that a normal number is below it."""
     if approximate == "none":
         return x * (1 + torch.erf(x / math.sqrt(2))) / 2
     u = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
@@ -150,6 +173,7 @@ def gelu(x: Tensor, approximate: str = "none") -> Tensor:
 
 
 def gelu_derivative(x: Tensor, approximate: str = "none") -> Tensor:
+    """Slope of the form that is asked for."""
     if approximate == "none":
         density = torch.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
         return (1 + torch.erf(x / math.sqrt(2))) / 2 + x * density
@@ -161,17 +185,19 @@ def gelu_derivative(x: Tensor, approximate: str = "none") -> Tensor:
 
 # --8<-- [start:softmax]
 def softmax(x: Tensor, dim: int) -> Tensor:
+    """Positive numbers that sum to 1 along dim."""
     e = torch.exp(below_largest(x, dim))
     return e / e.sum(dim, keepdim=True)
 
 
 def log_softmax(x: Tensor, dim: int) -> Tensor:
+    """The logarithm of softmax, never of 0."""
     z = below_largest(x, dim)
     return z - torch.log(torch.exp(z).sum(dim, keepdim=True))
 
 
 def below_largest(x: Tensor, dim: int) -> Tensor:
-    # the largest entry becomes 0: no exp overflows; softmax stays the same
+    """Scores with the largest at 0: no exp overflows, and softmax stays the same."""
     if x.numel() == 0:
         return x
     return x - x.detach().amax(dim, keepdim=True)
@@ -180,12 +206,14 @@ def below_largest(x: Tensor, dim: int) -> Tensor:
 
 # --8<-- [start:softmax-backward]
 def softmax_backward(grad_output: Tensor, x: Tensor, dim: int) -> tuple[Tensor]:
+    """Gradient of the scores."""
     p = softmax(x, dim)
     inner = (grad_output * p).sum(dim, keepdim=True)
     return (p * (grad_output - inner),)
 
 
 def log_softmax_backward(grad_output: Tensor, x: Tensor, dim: int) -> tuple[Tensor]:
+    """Gradient of the scores."""
     total = grad_output.sum(dim, keepdim=True)
     return (grad_output - softmax(x, dim) * total,)
 # --8<-- [end:softmax-backward]
@@ -193,11 +221,13 @@ def log_softmax_backward(grad_output: Tensor, x: Tensor, dim: int) -> tuple[Tens
 
 # --8<-- [start:glu]
 def glu(x: Tensor, dim: int = -1) -> Tensor:
+    """One half of x, weighed by the sigmoid of the other."""
     a, b = x.chunk(2, dim)
     return a * sigmoid(b)
 
 
 def glu_backward(grad_output: Tensor, x: Tensor, dim: int = -1) -> tuple[Tensor]:
+    """Gradient of x, the two halves side by side."""
     a, b = x.chunk(2, dim)
     grad_a = grad_output * sigmoid(b)
     grad_b = grad_output * a * sigmoid_derivative(b)
@@ -207,12 +237,14 @@ def glu_backward(grad_output: Tensor, x: Tensor, dim: int = -1) -> tuple[Tensor]
 
 # --8<-- [start:swiglu]
 def swiglu(gate: Tensor, value: Tensor) -> Tensor:
+    """One tensor, weighed by the SiLU of another."""
     return silu(gate) * value
 
 
 def swiglu_backward(
     grad_output: Tensor, gate: Tensor, value: Tensor
 ) -> tuple[Tensor, Tensor]:
+    """Gradients of both."""
     grad_gate = grad_output * value * silu_derivative(gate)
     return grad_gate, grad_output * silu(gate)
 # --8<-- [end:swiglu]

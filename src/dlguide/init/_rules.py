@@ -10,6 +10,7 @@ from torch import Tensor
 
 # --8<-- [start:fans]
 def fans(tensor: Tensor) -> tuple[int, int]:
+    """How many products a neuron adds up, and how many neurons an input reaches."""
     if tensor.ndim < 2:
         shape = tuple(tensor.shape)
         raise ValueError(f"expected a weight of 2 or more dimensions, got shape {shape}")
@@ -20,11 +21,13 @@ def fans(tensor: Tensor) -> tuple[int, int]:
 
 # --8<-- [start:std]
 def xavier_std(tensor: Tensor, gain: float) -> float:
+    """A compromise between both fans."""
     fan_in, fan_out = fans(tensor)
     return gain * math.sqrt(2.0 / (fan_in + fan_out)) if fan_in + fan_out else 0.0
 
 
 def kaiming_std(tensor: Tensor, gain: float, mode: str) -> float:
+    """By one of the fans."""
     fan_in, fan_out = fans(tensor)
     return gain / math.sqrt(fan_in if mode == "fan_in" else fan_out)
 # --8<-- [end:std]
@@ -33,12 +36,14 @@ def kaiming_std(tensor: Tensor, gain: float, mode: str) -> float:
 # --8<-- [start:draw]
 @torch.no_grad()
 def uniform(tensor: Tensor, std: float, generator: torch.Generator | None) -> Tensor:
+    """Uniform numbers with mean 0."""
     bound = math.sqrt(3.0) * std  # U(-b, b) has the variance b * b / 3
     return tensor.uniform_(-bound, bound, generator=generator)
 
 
 @torch.no_grad()
 def normal(tensor: Tensor, std: float, generator: torch.Generator | None) -> Tensor:
+    """Normal numbers with mean 0."""
     return tensor.normal_(0, std, generator=generator)
 # --8<-- [end:draw]
 
@@ -48,6 +53,7 @@ def normal(tensor: Tensor, std: float, generator: torch.Generator | None) -> Ten
 def orthogonal(
     tensor: Tensor, gain: float, generator: torch.Generator | None
 ) -> Tensor:
+    """Rows or columns that are orthogonal and of length gain."""
     rows, cols = tensor.shape[0], tensor[0].numel()
     a = tensor.new_empty(rows, cols).normal_(0, 1, generator=generator)
     q, r = torch.linalg.qr(a if rows >= cols else a.T)
@@ -62,6 +68,7 @@ def trunc_normal(
     tensor: Tensor, mean: float, std: float, a: float, b: float,
     generator: torch.Generator | None,
 ) -> Tensor:  # fmt: skip
+    """Normal numbers between a and b, by the inverse of their distribution."""
     low, high = (math.erf((end - mean) / (std * math.sqrt(2))) for end in (a, b))
     u = torch.empty_like(tensor, dtype=torch.float64)
     u.uniform_(low, high, generator=generator)
