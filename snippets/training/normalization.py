@@ -147,6 +147,31 @@ print("ours ", ours.flatten().numpy().round(4))
 print("torch", theirs.flatten().numpy().round(4))
 # --8<-- [end:local]
 
+# --8<-- [start:family-backward]
+from dlguide.functional.instance_normalization import instance_norm_backward
+from dlguide.functional.normalization import group_norm_backward, layer_norm_backward
+from dlguide.functional.scale_normalization import (
+    local_response_norm_backward,
+    rms_norm_backward,
+)
+
+g4 = torch.randn(x4.shape, dtype=torch.float64)
+shape = list(x4.shape[1:])
+backward = {
+    "layer": (lambda x: F.layer_norm(x, shape), layer_norm_backward(g4, x4, shape)),
+    "group": (lambda x: F.group_norm(x, groups), group_norm_backward(g4, x4, groups)),
+    "instance": (F.instance_norm, instance_norm_backward(g4, x4)),
+    "RMS": (lambda x: F.rms_norm(x, shape), rms_norm_backward(g4, x4, shape)),
+    "local response": (
+        lambda x: F.local_response_norm(x, 3), [local_response_norm_backward(g4, x4, 3)]
+    ),
+}  # fmt: skip
+for name, (function, by_hand) in backward.items():
+    leaf = x4.clone().requires_grad_()
+    [grad] = torch.autograd.grad(function(leaf), leaf, g4)
+    print(f"{name:14}", (grad - by_hand[0]).abs().max().item() < 1e-12)
+# --8<-- [end:family-backward]
+
 # --8<-- [start:running]
 norm = BatchNorm1d(1, affine=False).double()
 for batch in ([1, 3, 3, 9], [0, 2, 2, 8], [2, 4, 4, 10]):
