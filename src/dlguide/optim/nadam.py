@@ -78,7 +78,7 @@ class NAdam(RuleOptimizer):
         ```
 
         ``` {.text .output}
-        0.2027
+        0.2026
         ```
 
     References:

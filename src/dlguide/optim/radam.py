@@ -86,7 +86,7 @@ class RAdam(RuleOptimizer):
         1.0000
         1.0000
         1.0000
-        0.0017
+        0.0026
         ```
 
     References:
