@@ -40,7 +40,7 @@ def backprop(layers: Sequence[Layer], x: Tensor, t: Tensor, loss: str | Loss = "
         x: one sample of shape (n,) or a batch of shape (S, n); floating point, the dtype of the weights.
         t: the target, with the shape and dtype of the output $y$; for `"ce"`, `"cross_entropy"` and `"nll_loss"` also
             the index of the right class: an integer tensor of shape () or (S,).
-        loss: a key of [LOSSES][dlguide.backprop.LOSSES] or a `Loss`. `"half_sse"` is
+        loss: a key of `LOSSES` or a `Loss`. `"half_sse"` is
             $\frac{1}{2}\|y-t\|^2$, summed over everything; `"bce"` and `"ce"` are the cross-entropies after a last
             layer with sigmoid and softmax; PyTorch's losses go by the names of `torch.nn.functional`.
 
@@ -132,7 +132,7 @@ class Layer:
     Args:
         W: weights $W$, shape (m, n): one row per neuron, as `nn.Linear.weight`; floating point.
         b: biases $b$, shape (m,), same dtype.
-        activation: a key of [ACTIVATIONS][dlguide.backprop.ACTIVATIONS] such as `"sigmoid"`, `"relu"`, `"gelu"`,
+        activation: a key of `ACTIVATIONS` such as `"sigmoid"`, `"relu"`, `"gelu"`,
             `"softmax"` or `"identity"`, or an `Activation`.
 
     Returns:

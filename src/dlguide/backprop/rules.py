@@ -262,4 +262,4 @@ LOSSES: dict[str, Loss] = {
         code=('kl_div(y, t, reduction="sum") / len(y)', "(-t) / len(y)"),
     ),
 }
-"""The losses that [backprop][dlguide.backprop.backprop] knows by name, reduced as PyTorch does by default."""
+"""The losses that [backprop][dlguide.backprop.backprop] knows by name; the mean, as in PyTorch, except `half_sse`."""
