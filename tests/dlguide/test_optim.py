@@ -55,6 +55,7 @@ def test_all_combinations_of_options(name):
 
 FAULTS = [
     ("SGD", "_sgd", "g = g + weight_decay * w", "g = g + 2 * weight_decay * w", {"weight_decay": 0.1}),
+    ("SGD", "_sgd", "b.copy_(momentum * b +", "b.copy_(b +", {"momentum": 0.9}),
     ("SGD", "_sgd", "w -= lr * g", "w += lr * g", {}),
     ("SGD", "_sgd", "(1 - dampening) * g", "g", {"momentum": 0.9, "dampening": 0.5}),
     ("SGD", "_sgd", "g = g + momentum * b if", "g = momentum * b if", {"momentum": 0.9, "nesterov": True}),
@@ -115,9 +116,9 @@ def test_a_fault_in_a_rule_is_seen(name, function, old, new, options, monkeypatc
 
 
 SEARCH_FAULTS = [  # with a first length that is too short or too long
-    ("_lowest", "2 * b", "b", 0.001), ("_lowest", "3 *", "2 *", 0.001), ("strong_wolfe", "0.9", "0.1", 0.001),
-    ("strong_wolfe", "10 * p.t", "2 * p.t", 0.001), ("strong_wolfe", "ends[1 - low] = p", "ends[low] = p", 5.0),
-    ("strong_wolfe", "ends[1 - low] = ends[low]", "pass", 5.0),
+    ("_lowest", "2 * b", "b", 0.001), ("_lowest", "3 *", "2 *", 0.001), ("Wolfe", "0.9", "0.1", 0.001),
+    ("Wolfe", "self.c1 * p.t", "p.t", 5.0), ("_bracket", "10 * p.t", "2 * p.t", 0.001),
+    ("_zoom", "ends[1 - low] = p", "ends[low] = p", 5.0), ("_zoom", "ends[1 - low] = ends[low]", "pass", 5.0),
 ]  # fmt: skip
 
 
@@ -128,8 +129,6 @@ def test_a_fault_in_the_line_search_is_seen(function, old, new, lr, monkeypatch)
     namespace = dict(vars(_line_search))
     exec(source.replace(old, new), namespace)
     monkeypatch.setattr(_line_search, function, namespace[function])
-    if function == "strong_wolfe":
-        monkeypatch.setattr(sys.modules[optim.LBFGS.__module__], function, namespace[function])
     assert worst("LBFGS", {"line_search_fn": "strong_wolfe", "lr": lr}, rosenbrock, n=3)[0] > 1e-9
 
 

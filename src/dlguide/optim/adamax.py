@@ -22,7 +22,7 @@ def _adamax(
     t, m, u = state["step"].item(), state["exp_avg"], state["exp_inf"]
     m.copy_(betas[0] * m + (1 - betas[0]) * g)
     u.copy_(torch.maximum(betas[1] * u, g.abs() + eps))  # the largest gradient, fading
-    w -= lr * m / (1 - betas[0] ** t) / u  # u needs no correction: a maximum is not pulled to 0
+    w -= lr * m / (1 - betas[0] ** t) / u  # a maximum needs no correction
 # --8<-- [end:adamax-rule]
 
 

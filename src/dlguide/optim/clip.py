@@ -17,8 +17,8 @@ def _norm(x: Tensor, p: float) -> Tensor:
         return x.max() if p > 0 else x.min()
     if p == 0:
         return (x != 0).sum().to(x.dtype)
-    exact = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x  # squares leave their range
-    return exact.pow(p).sum().pow(1 / p).to(x.dtype)
+    half = x.dtype in (torch.float16, torch.bfloat16)  # squares leave their range
+    return (x.float() if half else x).pow(p).sum().pow(1 / p).to(x.dtype)
 # --8<-- [end:total-norm-rule]
 
 

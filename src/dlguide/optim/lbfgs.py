@@ -207,8 +207,8 @@ class LBFGS(RuleOptimizer):
                 calls = 1 if n < max_iter else 0  # no need to look after the last step
                 if calls:
                     loss, g = evaluate()
-            # --8<-- [end:lbfgs-rule]
             state["t"] = t
+            # --8<-- [end:lbfgs-rule]
             state["func_evals"] += calls
             evaluations += calls
             still = (t * d).abs().max() <= small_change or abs(loss - before) < small_change

@@ -61,7 +61,7 @@ class CosineAnnealingLR(Schedule):
         return self.eta_min + (lr_0 - self.eta_min) * _half_cosine(t / self.T_max)
 
     def _next(self, lr: Rate, lr_0: Rate, t: int) -> Rate:
-        if (t - 1 - self.T_max) % (2 * self.T_max) == 0:  # up from the bottom: 0 cannot be multiplied
+        if (t - 1 - self.T_max) % (2 * self.T_max) == 0:  # at the bottom 0 cannot grow
             return lr + (lr_0 - self.eta_min) * (1 - math.cos(math.pi / self.T_max)) / 2
         ratio = _half_cosine(t / self.T_max) / _half_cosine((t - 1) / self.T_max)
         return self.eta_min + (lr - self.eta_min) * ratio

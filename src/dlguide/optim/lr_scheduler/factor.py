@@ -207,7 +207,8 @@ class LambdaLR(Schedule):
     # --8<-- [start:lambda-lr-rule]
     def get_lr(self) -> list[Rate]:
         """The rates of this step: from the first ones, not from those before."""
-        return [lr_0 * f(self.last_epoch) for lr_0, f in zip(self.base_lrs, self.lr_lambdas, strict=True)]
+        t = self.last_epoch
+        return [lr_0 * f(t) for lr_0, f in zip(self.base_lrs, self.lr_lambdas, strict=True)]
     # --8<-- [end:lambda-lr-rule]
 
     def _get_closed_form_lr(self) -> list[Rate]:

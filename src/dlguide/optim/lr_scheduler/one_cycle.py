@@ -139,7 +139,7 @@ class OneCycleLR(Schedule):
 
     # --8<-- [start:one-cycle-lr-rule]
     def _phases(self, n: int, share: float, three: bool) -> list[dict[str, Any]]:
-        """Where each phase ends, and from what to what it goes: names of entries of the group."""
+        """Where each phase ends, and from which entry of the group to which it goes."""
         high, low = "max_momentum", "base_momentum"
         turns = [(share * n - 1, "initial_lr", "max_lr", high, low)]
         if three:
@@ -150,13 +150,7 @@ class OneCycleLR(Schedule):
         names = ("end_step", "start_lr", "end_lr", "start_momentum", "end_momentum")
         return [dict(zip(names, turn, strict=True)) for turn in turns]
 
-    def get_lr(self) -> list[Rate]:
-        """The rates of this step; the momentum is set on the way."""
-        if self.last_epoch > self.total_steps:
-            raise ValueError(
-                f"expected at most total_steps={self.total_steps} steps, got step {self.last_epoch}: make total_steps"
-                " as large as epochs times batches"
-            )
+    def _rates(self) -> list[Rate]:
         phase, start = self._schedule_phases[0], 0.0
         for later in self._schedule_phases[1:]:
             if self.last_epoch > phase["end_step"]:
@@ -166,11 +160,21 @@ class OneCycleLR(Schedule):
         between = _cos if self._anneal_func_type == "cos" else _linear
         for group in self.optimizer.param_groups:
             if self.cycle_momentum:
-                momentum = between(group[phase["start_momentum"]], group[phase["end_momentum"]], share)
-                self._set_momentum(group, momentum)
+                first, last = group[phase["start_momentum"]], group[phase["end_momentum"]]
+                self._set_momentum(group, between(first, last, share))
         groups = self.optimizer.param_groups
-        return [between(group[phase["start_lr"]], group[phase["end_lr"]], share) for group in groups]
+        ends = [(group[phase["start_lr"]], group[phase["end_lr"]]) for group in groups]
+        return [between(first, last, share) for first, last in ends]
     # --8<-- [end:one-cycle-lr-rule]
+
+    def get_lr(self) -> list[Rate]:
+        """Compute the rates of this step and set the momentum; called by `step`."""
+        if self.last_epoch > self.total_steps:
+            raise ValueError(
+                f"expected at most total_steps={self.total_steps} steps, got step {self.last_epoch}: make total_steps"
+                " as large as epochs times batches"
+            )
+        return self._rates()
 
     def _get_closed_form_lr(self) -> list[Rate]:
         return self.get_lr()

@@ -87,9 +87,28 @@ class ReduceLROnPlateau(LRScheduler):
     # --8<-- [start:plateau-lr-rule]
     def _is_better(self, value: float) -> bool:
         sign = 1 if self.mode == "max" else -1
-        change = sign * self.threshold
-        goal = self.best * (1 + change) if self.threshold_mode == "rel" else self.best + change
+        change, relative = sign * self.threshold, self.threshold_mode == "rel"
+        goal = self.best * (1 + change) if relative else self.best + change
         return sign * value > sign * goal
+
+    def _look(self, value: float) -> None:
+        if self._is_better(value):
+            self.best, self.num_bad_epochs = value, 0
+        else:
+            self.num_bad_epochs += 1
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.num_bad_epochs = 0
+        if self.num_bad_epochs > self.patience:
+            self._reduce()
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+
+    def _reduce(self) -> None:
+        for group, least in zip(self.optimizer.param_groups, self._least(), strict=True):
+            lr = max(float(group["lr"]) * self.factor, least)
+            if float(group["lr"]) - lr > self.eps:
+                set_rate(group, lr)
+    # --8<-- [end:plateau-lr-rule]
 
     def step(self, metrics: SupportsFloat, epoch: int | None = None) -> None:  # type: ignore[override]
         """Look at the newest value, and lower the rate if it is time.
@@ -102,24 +121,8 @@ class ReduceLROnPlateau(LRScheduler):
             warnings.warn("expected step(value), got epoch as well: leave it out, steps are counted", stacklevel=2)
         value = float(metrics)
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        if self._is_better(value):
-            self.best, self.num_bad_epochs = value, 0
-        else:
-            self.num_bad_epochs += 1
-        if self.cooldown_counter > 0:
-            self.cooldown_counter -= 1
-            self.num_bad_epochs = 0
-        if self.num_bad_epochs > self.patience:
-            self._reduce()
-            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+        self._look(value)
         self._last_lr = rates_of(self.optimizer)
-
-    def _reduce(self) -> None:
-        for group, least in zip(self.optimizer.param_groups, self._least(), strict=True):
-            lr = max(float(group["lr"]) * self.factor, least)
-            if float(group["lr"]) - lr > self.eps:
-                set_rate(group, lr)
-    # --8<-- [end:plateau-lr-rule]
 
     def _least(self) -> list[float]:
         """The lowest rate of each group, also of groups that came later."""
