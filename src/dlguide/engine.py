@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+# --8<-- [start:rule]
 import math
 from collections.abc import Callable
 
 Rule = Callable[[float], tuple[float, ...]]  # the gradient of a result -> the gradients of its parents
+# --8<-- [end:rule]
 
 
 class Value:
