@@ -288,14 +288,6 @@ for call in (1, 2, 3):
     print(f"backward() number {call}: bias gradient {model[2].bias.grad.item():.6f}")
 # --8<-- [end:no-zero-grad]
 
-# --8<-- [start:mse-factor]
-y2, t2 = tensor([0.9, 0.2, 0.4]), tensor([1.0, 0.0, 0.0])
-y2.requires_grad_()
-(g,) = torch.autograd.grad(nn.MSELoss()(y2, t2), y2)
-print("y - t        ", [round(v, 6) for v in (y2 - t2).tolist()])
-print("from MSELoss ", [round(v, 6) for v in g.tolist()])
-# --8<-- [end:mse-factor]
-
 
 # --8<-- [start:exercise-bce]
 def delta_bce(y, t):
