@@ -194,12 +194,12 @@ def binary_cross_entropy_with_logits_gradient(
         import torch
         from dlguide.functional.losses import binary_cross_entropy_with_logits_gradient
 
-        z = torch.tensor([0.0, 1000.0, -1000.0])
+        z = torch.tensor([0.0, 2.0, -2.0])
         print(binary_cross_entropy_with_logits_gradient(z, torch.ones(3), reduction="sum"))
         ```
 
         ``` {.text .output}
-        tensor([-0.5000, -0.0000, -1.0000])
+        tensor([-0.5000, -0.1192, -0.8808])
         ```
     """
     _expect_same(input, target)

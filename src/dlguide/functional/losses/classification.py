@@ -27,6 +27,19 @@ def _pick(
     zero = torch.zeros_like(picked)
     counts = torch.where(kept, weight[t], zero)
     return torch.where(kept, -weight[t] * picked, zero), counts
+
+
+def _pick_slope(
+    log_p: Tensor, t: Tensor, weight: Tensor, ignore_index: int, reduction: str
+) -> Tensor:
+    """-w_t at the right class of each target, divided as the loss is; 0 elsewhere."""
+    kept = t != ignore_index
+    t = t.masked_fill(~kept, 0)
+    slope = -weight[t]
+    if reduction == "mean":
+        slope = slope / torch.where(kept, weight[t], torch.zeros_like(slope)).sum()
+    slope = slope.masked_fill(~kept, 0)
+    return torch.zeros_like(log_p).scatter(1, t.unsqueeze(1), slope.unsqueeze(1))
 # --8<-- [end:pick]
 
 
@@ -145,10 +158,8 @@ def nll_loss_gradient(
     """
     expect_reduction(reduction)
     log_p, t = as_batch(input, target)
-    t = class_indices(log_p, t, ignore_index)
-    m, counts = _shares(t, log_p, class_weights(log_p, weight), ignore_index, 0.0)
-    slopes = -m / counts.sum() if reduction == "mean" else -m
-    return slopes.masked_fill((t == ignore_index).unsqueeze(1), 0).reshape(input.shape)
+    t, w = class_indices(log_p, t, ignore_index), class_weights(log_p, weight)
+    return _pick_slope(log_p, t, w, ignore_index, reduction).reshape(input.shape)
 
 
 def cross_entropy(

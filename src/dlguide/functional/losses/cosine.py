@@ -108,13 +108,13 @@ def cosine_embedding_loss_gradient(
         from dlguide.functional.losses import cosine_embedding_loss_gradient
 
         a, b = torch.tensor([[1.0, 0.0]]), torch.tensor([[3.0, 4.0]])
-        for gradient in cosine_embedding_loss_gradient(a, b, torch.tensor([1])):
+        for gradient in cosine_embedding_loss_gradient(a, b, torch.tensor([-1])):
             print(gradient)
         ```
 
         ``` {.text .output}
-        tensor([[ 0.0000, -0.8000]])
-        tensor([[-0.1280,  0.0960]])
+        tensor([[0.0000, 0.8000]])
+        tensor([[ 0.1280, -0.0960]])
         ```
     """
     expect_reduction(reduction)
