@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-# --8<-- [start:dropout]
+# --8<-- [start:dropout-rule]
 def _mask(x: Tensor, p: float, channels: bool) -> Tensor:
     """Draw 1 with probability 1 - p, else 0; for channels one draw for all positions."""
     one_each = [*x.shape[:2], *[1] * (x.dim() - 2)]
@@ -23,7 +23,7 @@ def _dropped(x: Tensor, p: float, training: bool, channels: bool) -> Tensor:
     if p == 1:
         return x * 0
     return x * (dropout_mask(x, p, channels) / (1 - p))
-# --8<-- [end:dropout]
+# --8<-- [end:dropout-rule]
 
 
 def dropout_mask(input: Tensor, p: float, channels: bool = False) -> Tensor:
