@@ -13,7 +13,7 @@ def fans(tensor: Tensor) -> tuple[int, int]:
     """How many products a neuron adds up, and how many neurons an input reaches."""
     if tensor.ndim < 2:
         shape = tuple(tensor.shape)
-        raise ValueError(f"expected a weight of 2 or more dimensions, got shape {shape}")
+        raise ValueError(f"expected 2 or more dimensions, got shape {shape}")
     window = math.prod(tensor.shape[2:])  # the positions of a convolution's kernel
     return tensor.shape[1] * window, tensor.shape[0] * window
 # --8<-- [end:fans]

@@ -62,7 +62,7 @@ class Linear(Layer):
         )
         self._reset()
 
-    # --8<-- [start:default]
+    # --8<-- [start:reset]
     def _reset(self) -> None:
         if self.weight.numel():
             kaiming_uniform_(self.weight, a=math.sqrt(5))  # U(-1/sqrt(n), 1/sqrt(n))
@@ -70,7 +70,7 @@ class Linear(Layer):
             bound = 1 / math.sqrt(self.in_features) if self.in_features else 0
             with torch.no_grad():
                 self.bias.uniform_(-bound, bound)
-    # --8<-- [end:default]
+    # --8<-- [end:reset]
 
     def forward(self, input: Tensor) -> Tensor:
         """Map samples (..., n) to outputs (..., m)."""
