@@ -156,6 +156,10 @@ def test_running_after(formula):
     for t in range(1, 5):
         norm(x)
         formula("running-after").holds({"r_t": norm.running_mean, "t": t, r"\alpha": 0.2, r"\mu": x.mean()})
+    norm, ones = nn.BatchNorm1d(1).double(), torch.tensor([[0.0], [2.0]], dtype=torch.float64)  # mean 1
+    for t in range(1, 45):
+        norm(ones)
+        assert (norm.running_mean.item() >= 0.99) == (t == 44)  # 44 batches, as the page says
 
 
 @pytest.mark.proves("weight-scale")
