@@ -1,6 +1,7 @@
 """`make translated`: show what changed in English since each translation was made, then mark it as translated.
 
-Run it after the Chinese text has been read again and mended. It writes the blob hash of the English text into the
+Run it after the Chinese text has been read again and mended; `python -m tests.pages.translated PAGE…` marks some pages
+only, named as `training/optimizers` or by their path. It writes the blob hash of the English text into the
 front matter of Chinese pages, into the first line of README.zh.md and CONTRIBUTING.zh.md, and into the Chinese cells of
 the labs.
 """
@@ -8,6 +9,7 @@ the labs.
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 from tests.pages import git, labs
@@ -38,15 +40,27 @@ def mark(english: Path, twin: Path) -> bool:
     return True
 
 
-def main() -> None:
-    """Mark all translations."""
+def chosen(path: Path, given: list[str]) -> bool:
+    """Whether a translation is among those that were asked for; all are if none was."""
+    name = path.relative_to(ROOT).as_posix()
+    return not given or any(one in (name, name.removeprefix("docs/zh/").removesuffix(".md")) for one in given)
+
+
+def main(given: list[str]) -> int:
+    """Mark the translations, and say which."""
     pairs = [(page_path(name, "en"), page_path(name, "zh")) for name in page_names("zh")]
     pairs += [(ROOT / name, ROOT / name.replace(".md", ".zh.md")) for name in TOP if ".zh." not in name]
-    done = [twin for english, twin in pairs if english.exists() and twin.exists() and mark(english, twin)]
-    done += [path for path in labs.paths() if labs.mark(path)]
+    known = [twin for _, twin in pairs] + list(labs.paths())
+    if unknown := [one for one in given if not any(chosen(path, [one]) for path in known)]:
+        print(f"no Chinese page or lab is called {', '.join(unknown)}: name them as training/optimizers or docs/zh/faq.md")
+        return 2
+    done = [twin for english, twin in pairs
+            if chosen(twin, given) and english.exists() and twin.exists() and mark(english, twin)]
+    done += [path for path in labs.paths() if chosen(path, given) and labs.mark(path)]
     print("\n".join(["", "marked as translated:", *(f"  {path.relative_to(ROOT)}" for path in done)])
           if done else "every translation is current")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))
