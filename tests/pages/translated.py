@@ -52,7 +52,7 @@ def main(given: list[str]) -> int:
     pairs += [(ROOT / name, ROOT / name.replace(".md", ".zh.md")) for name in TOP if ".zh." not in name]
     known = [twin for _, twin in pairs] + list(labs.paths())
     if unknown := [one for one in given if not any(chosen(path, [one]) for path in known)]:
-        print(f"no Chinese page or lab is called {', '.join(unknown)}: name them as training/optimizers or docs/zh/faq.md")
+        print(f"no Chinese page or lab is called {', '.join(unknown)}: name them as training/optimizers")
         return 2
     done = [twin for english, twin in pairs
             if chosen(twin, given) and english.exists() and twin.exists() and mark(english, twin)]
