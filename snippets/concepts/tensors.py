@@ -320,6 +320,10 @@ try:
     i += 0.5
 except RuntimeError as error:
     print("i += 0.5:", error)
+try:
+    torch.tensor([1, 2], requires_grad=True)
+except RuntimeError as error:
+    print("requires_grad:", error)
 # --8<-- [end:integers]
 
 # --8<-- [start:floats]
