@@ -53,10 +53,6 @@ def _shares(
     one_hot = torch.zeros_like(like).scatter(1, t.unsqueeze(1), 1.0)
     q = (1 - smoothing) * one_hot + smoothing / like.shape[1]
     return _per_class(weight, like) * q * kept.unsqueeze(1), weight[t] * kept
-
-
-def _per_class(weight: Tensor, like: Tensor) -> Tensor:
-    return weight.view(-1, *[1] * (like.dim() - 2))  # (C,) beside (N, C, d1, ...)
 # --8<-- [end:shares]
 
 
@@ -69,6 +65,10 @@ def _expected(log_p: Tensor, q: Tensor, weight: Tensor, smoothing: float) -> Ten
 
 def _cross_entropy_slope(z: Tensor, m: Tensor) -> Tensor:
     return softmax(z, 1) * m.sum(1, keepdim=True) - m
+
+
+def _per_class(weight: Tensor, like: Tensor) -> Tensor:
+    return weight.view(-1, *[1] * (like.dim() - 2))  # (C,) beside (N, C, d1, ...)
 # --8<-- [end:cross-entropy]
 
 
