@@ -12,7 +12,7 @@ for i, share in enumerate(weights):
     ax.text(5.5, 2 - i, f"value {i + 1}", ha="center", va="center", bbox=frame)
     ax.plot([0.6, 2.4], [1, 2 - i], lw=1, color="gray")
     ax.plot([6.3, 8.2], [2 - i, 1], lw=10 * share, color="C0", alpha=0.6)
-    ax.text(7.2, 1.3 + 0.55 * (1 - i), f"{share}", ha="center", va="bottom")
+    ax.text(6.9, 1.12 + 0.68 * (1 - i), f"{share}", ha="left", va="bottom")
     ax.text(4.2, 2 - i, "→", ha="center", va="center")
 ax.text(9, 1, "output", ha="center", va="center", bbox=frame)
 ax.text(1.4, -0.45, "how well do they match?", ha="center")
