@@ -154,6 +154,32 @@ print(len(train), len(validation), len(test))
 print([len(batch) for batch, _ in loader])
 # --8<-- [end:loader]
 
+# --8<-- [start:normalize]
+from sklearn.datasets import load_digits
+from torchvision.models import ResNet18_Weights
+
+pictures = torch.tensor(load_digits().images[:, None] / 16)  # (1797, 1, 8, 8), 0 to 1
+seen = pictures[:1257]  # the training part alone
+mean, deviation = seen.mean(), seen.std()
+z = (seen - mean) / deviation
+print(f"mean {mean:.4f}, deviation {deviation:.4f}")
+print(f"afterwards {abs(z.mean()):.4f} and {z.std():.4f}")
+halves = (seen - 0.5) / 0.5
+print(f"with 0.5 and 0.5: {halves.mean():.4f} and {halves.std():.4f}")
+print("ImageNet, per channel:", ResNet18_Weights.DEFAULT.transforms().mean)
+# --8<-- [end:normalize]
+
+# --8<-- [start:structure]
+from dlguide.models import CNN, MLP, RNNClassifier
+
+pictures = torch.rand(2, 1, 8, 8)
+for model in (MLP(), CNN(), RNNClassifier()):
+    x = pictures[:, 0] if isinstance(model, RNNClassifier) else pictures
+    count = sum(p.numel() for p in model.parameters())
+    name, shape = type(model).__name__, list(model(x).shape)
+    print(f"{name:<14} {count:6} parameters, output {shape}")
+# --8<-- [end:structure]
+
 # --8<-- [start:metrics]
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
@@ -164,6 +190,19 @@ print("precision", precision_score(truth, always_no, zero_division=0))
 print("recall   ", recall_score(truth, always_no))
 print("F1       ", f1_score(truth, always_no))
 # --8<-- [end:metrics]
+
+# --8<-- [start:confusion]
+target = torch.tensor([0] * 90 + [1] * 10)
+guess = torch.tensor([0] * 85 + [1] * 5 + [0] * 4 + [1] * 6)
+counts = torch.bincount(2 * target + guess, minlength=4).reshape(2, 2)
+(tn, fp), (fn, tp) = counts.tolist()
+precision, recall = tp / (tp + fp), tp / (tp + fn)
+f1 = 2 * precision * recall / (precision + recall)
+print(counts)
+print(f"accuracy {(tp + tn) / len(target):.4f}")
+print(f"precision {precision:.4f}  recall {recall:.4f}  F1 {f1:.4f}")
+print("scikit-learn:", round(f1_score(target, guess), 4))
+# --8<-- [end:confusion]
 
 # --8<-- [start:overfitting]
 generator = torch.Generator().manual_seed(0)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn import metrics
 from sklearn.metrics import mean_squared_error
 from sklearn.preprocessing import PolynomialFeatures
 
@@ -44,6 +45,23 @@ def test_softmax(faq, formula):
         torch.testing.assert_close(faq["softmax"](values), values.softmax(dim=0), rtol=1e-12, atol=1e-15)
     torch.testing.assert_close(faq["naive_softmax"](z), z.softmax(dim=0), rtol=1e-12, atol=1e-15)
     assert faq["naive_softmax"](1000 + z).isnan().any()
+
+
+@pytest.mark.proves("f1")
+def test_f1(formula):
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        y, guess = torch.randint(0, 2, (2, 40), generator=generator)
+        (_, fp), (fn, tp) = metrics.confusion_matrix(y, guess)
+        formula("f1").holds({
+            "P": metrics.precision_score(y, guess), "R": metrics.recall_score(y, guess),
+            "F_1": metrics.f1_score(y, guess), "TP": tp, "FP": fp, "FN": fn})
+
+
+def test_the_counts_are_those_of_scikit_learn(faq):
+    truth = metrics.confusion_matrix(faq["target"], faq["guess"])
+    np.testing.assert_array_equal(faq["counts"], truth)
+    assert faq["f1"] == pytest.approx(metrics.f1_score(faq["target"], faq["guess"]), rel=1e-12)
 
 
 def test_first_steps_do_not_depend_on_the_gradient_except_for_sgd():
