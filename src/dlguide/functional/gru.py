@@ -20,7 +20,7 @@ Gates = tuple[Tensor, Tensor, Tensor, Tensor]
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None]
 
 
-# --8<-- [start:step]
+# --8<-- [start:gru-step]
 def _gru_step(
     x: Tensor, h: Tensor, w_hh: Tensor, b_hh: Tensor | None,
 ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:  # fmt: skip
@@ -29,10 +29,10 @@ def _gru_step(
     r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
     n = torch.tanh(x_n + r * h_n)  # r acts after the matrix, bias b_hn included
     return (1 - z) * n + z * h, (r, z, n, h_n)
-# --8<-- [end:step]
+# --8<-- [end:gru-step]
 
 
-# --8<-- [start:step-backward]
+# --8<-- [start:gru-step-backward]
 def _gru_step_backward(
     dh: Tensor, gates: tuple[Tensor, Tensor, Tensor, Tensor], h: Tensor, w_hh: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
@@ -43,7 +43,7 @@ def _gru_step_backward(
     by_x = torch.cat([dr, dz, dn], dim=-1)  # of W_ih x + b_ih
     by_h = torch.cat([dr, dz, dn * r], dim=-1)  # of W_hh h + b_hh
     return by_x, by_h, dh * z + by_h @ w_hh  # the last: of h_{t-1}
-# --8<-- [end:step-backward]
+# --8<-- [end:gru-step-backward]
 
 
 def gru_cell(

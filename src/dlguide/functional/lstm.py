@@ -21,7 +21,7 @@ Gates = tuple[Tensor, Tensor, Tensor, Tensor]
 Gradients = tuple[Tensor, Pair, Tensor, Tensor, Tensor | None, Tensor | None]
 
 
-# --8<-- [start:step]
+# --8<-- [start:lstm-step]
 def _lstm_step(
     x: Tensor, h: Tensor, c: Tensor, w_hh: Tensor, b_hh: Tensor | None,
 ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:  # fmt: skip
@@ -30,10 +30,10 @@ def _lstm_step(
     g = torch.tanh(g)
     c_t = f * c + i * g
     return o * torch.tanh(c_t), c_t, (i, f, g, o)
-# --8<-- [end:step]
+# --8<-- [end:lstm-step]
 
 
-# --8<-- [start:step-backward]
+# --8<-- [start:lstm-step-backward]
 def _lstm_step_backward(
     dh: Tensor, dc: Tensor, gates: tuple[Tensor, Tensor, Tensor, Tensor],
     c: Tensor, c_t: Tensor,
@@ -46,7 +46,7 @@ def _lstm_step_backward(
     dg = dc * i * (1 - g * g)
     do = dh * s * o * (1 - o)
     return torch.cat([di, df, dg, do], dim=-1), dc * f  # of the four sums, of c_{t-1}
-# --8<-- [end:step-backward]
+# --8<-- [end:lstm-step-backward]
 
 
 def lstm_cell(

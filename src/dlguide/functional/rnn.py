@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None]
 
 # --8<-- [start:over-time]
 def _over_time(
-    x: Sequence[Tensor], h: Tensor, w_hh: Tensor, b_hh: Tensor | None, f: Callable,
+    x: list[Tensor], h: Tensor, w_hh: Tensor, b_hh: Tensor | None, f: Function,
 ) -> tuple[list[Tensor], Tensor]:  # fmt: skip
     output = []
     for x_t in x:  # the input's part of one step, W_ih x_t + b_ih, for all sequences
@@ -37,8 +37,8 @@ def _over_time(
 
 # --8<-- [start:back-in-time]
 def _back_in_time(
-    grad_output: Sequence[Tensor], grad_h: Tensor,
-    output: Sequence[Tensor], w_hh: Tensor, slope: Callable,
+    grad_output: list[Tensor], grad_h: Tensor,
+    output: list[Tensor], w_hh: Tensor, slope: Function,
 ) -> tuple[list[Tensor], Tensor]:  # fmt: skip
     deltas: list[Tensor] = []
     for grad_t, h_t in zip(reversed(grad_output), reversed(output), strict=True):
