@@ -8,7 +8,7 @@ arrow = {"arrowstyle": "->", "shrinkA": 9, "shrinkB": 9}
 wide = {**arrow, "linewidth": 2.5, "color": "C1"}
 round_box = {"boxstyle": "circle,pad=0.25", "facecolor": "none"}
 gate_box = {"boxstyle": "round,pad=0.4", "facecolor": "none"}
-places = {"$c_{t-1}$": (-0.2, 2), "×": (2, 2), "+": (4, 2), "$c_t$": (8, 2)}
+places = {"$c_{t-1}$": (-0.35, 2), "×": (2, 2), "+": (4, 2), "$c_t$": (8, 2)}
 places |= {" ×": (4, 1), "tanh": (6.5, 1), "  ×": (6.5, 0), "$h_t$": (8, 0)}
 for text, at in places.items():
     box = round_box if text.strip() in "×+" else None
