@@ -215,9 +215,9 @@ for name, before in {
 # --8<-- [start:stuck]
 fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 for name, style in (("scores", "-"), ("log_softmax", "--"), ("softmax", "-")):
-    ax.plot(curves[name][::3], style, label=name)
+    ax.plot(range(0, 150, 3), curves[name][::3], style, label=name)
 ax.axhline(torch.log(1 + 9 * torch.exp(torch.tensor(-1.0))), color="gray", lw=0.8)
-ax.set_xlabel("step / 3")
+ax.set_xlabel("step")
 ax.set_ylabel("training loss")
 ax.legend()
 plt.show()

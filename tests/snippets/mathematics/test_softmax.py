@@ -108,6 +108,7 @@ def test_label_smoothing(formula: Formula) -> None:
     t = F.one_hot(target, C).double()[0]
     z = leaf(1, C)
     F.cross_entropy(z, target, label_smoothing=epsilon).backward()
+    assert z.grad is not None
     q = torch.softmax(z.detach()[0], 0) - z.grad[0]  # the gradient is y - q
     formula("smoothing").holds({"q": q, r"\epsilon": epsilon, "t": t, "C": C})
 
