@@ -162,6 +162,21 @@ print([torch.allclose(a, b, rtol=1e-10) for a, b in pairs])
 print("the biases agree:", torch.allclose(hand[4], hand[5]))
 # --8<-- [end:gru-same]
 
+# --8<-- [start:layers]
+from dlguide.layers import recurrent
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+torch.manual_seed(0)
+x = torch.randn(6, 3, 2, dtype=torch.float64)
+packed = pack_padded_sequence(x, [4, 6, 1], enforce_sorted=False)
+for name in ("RNN", "LSTM", "GRU"):
+    theirs = getattr(nn, name)(2, 5, num_layers=2, bidirectional=True).double()
+    ours = getattr(recurrent, name).load_from_torch(theirs)
+    (a, _), (b, _) = ours(packed), theirs(packed)
+    largest = (a.data - b.data).abs().max().item()
+    print(f"{name:4} {tuple(a.data.shape)}  difference below 1e-12: {largest < 1e-12}")
+# --8<-- [end:layers]
+
 # --8<-- [start:task]
 import torch.nn.functional as F
 
@@ -234,8 +249,6 @@ print("difference", f"{(source(x)[0] - target(x)[0]).abs().max().item():.3f}")
 # --8<-- [end:order]
 
 # --8<-- [start:last]
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-
 torch.manual_seed(0)
 both = nn.LSTM(1, 2, bidirectional=True)
 x = torch.randn(5, 3, 1)

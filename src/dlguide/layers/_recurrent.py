@@ -84,7 +84,6 @@ class Recurrent(Layer):
             output = output.transpose(0, 1)
         return output, last if self._pair else last[0]
 
-    # --8<-- [start:stack]
     def _run_all(self, x: Tensor, states: States, sizes: Tensor | None) -> tuple[Tensor, States]:
         finals = []
         for layer in range(self.num_layers):
@@ -99,7 +98,6 @@ class Recurrent(Layer):
             if self.dropout and layer < self.num_layers - 1:
                 x = F.dropout(x, self.dropout, self.training)
         return x, tuple(torch.stack(state) for state in zip(*finals, strict=True))
-    # --8<-- [end:stack]
 
     def _run(
         self, x: Tensor, states: States, weights: Weights, reverse: bool, sizes: Tensor | None
