@@ -96,6 +96,10 @@ def test_the_longest_name_wins():
     assert statements(r"w_{t-1} + w", {"w_{t-1}": 1, "w": 2, "t": 5})[0][0][1] == 3
 
 
+def test_a_value_named_t_leaves_the_transpose_alone():
+    Formula("outer", r"G = \delta x^\top").holds({"G": b @ x.T, r"\delta": b, "x": x, "T": 5})
+
+
 def test_sides_may_be_taken_apart():
     formula = Formula("sides", r"y = 2x \ge x")
     assert formula.left({"y": 4, "x": 2}) == 4

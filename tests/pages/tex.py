@@ -274,7 +274,7 @@ class Reader:
     def raised(self, a: Node) -> Node:
         self.need("^")
         text = self.group()
-        if (text in (r"\top", r"\intercal", "T") and "T" not in self.values) or text == r"\mathsf T":
+        if text in (r"\top", r"\intercal", r"\mathsf T") or (text == "T" and "T" not in self.values):
             return one(transposed, a)
         return both(power, a, self.inside(text))
 
