@@ -210,11 +210,11 @@ def test_multi_head_attention_starts_and_loads_as_torch():
     with pytest.raises(ValueError, match="not offered"):
         MultiheadAttention.load_from_torch(nn.MultiheadAttention(8, 2, add_bias_kv=True))
     x = torch.zeros(3, 8)
-    for kind in (nn.MultiheadAttention(8, 2), MultiheadAttention(8, 2)):
+    for layer in (nn.MultiheadAttention(8, 2), MultiheadAttention(8, 2)):
         with pytest.raises(AssertionError):
-            kind(x, x[None], x)
+            layer(x, x[None], x)
         with pytest.raises(RuntimeError):
-            kind(x, x, x, is_causal=True)
+            layer(x, x, x, is_causal=True)
 
 
 def test_sinusoids_are_the_formula():

@@ -3,6 +3,8 @@
 import copy
 import itertools
 import warnings
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +18,7 @@ from dlguide.functional.lstm import lstm, lstm_backward, lstm_cell, lstm_cell_ba
 from dlguide.functional.rnn import rnn, rnn_backward, rnn_cell, rnn_cell_backward
 from dlguide.layers.recurrent import GRU, LSTM, RNN
 
-KINDS = {
+KINDS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "tanh": (RNN, nn.RNN, {"nonlinearity": "tanh"}), "relu": (RNN, nn.RNN, {"nonlinearity": "relu"}),
     "LSTM": (LSTM, nn.LSTM, {}), "GRU": (GRU, nn.GRU, {}),
 }
@@ -46,10 +48,14 @@ def tensors(result):
     return [t for part in result if part is not None for t in tensors(part)]
 
 
+def said_of(where, text):
+    return f"{where}: {text}"
+
+
 def assert_equal(ours, theirs, case, rtol=1e-10, atol=1e-12):
     assert len(ours) == len(theirs), case
     for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-        torch.testing.assert_close(a, b, rtol=rtol, atol=atol, msg=lambda text, k=k: f"{case}, tensor {k}: {text}")
+        torch.testing.assert_close(a, b, rtol=rtol, atol=atol, msg=partial(said_of, f"{case}, tensor {k}"))
 
 
 def pair_of(kind, dtype=torch.float64, seed=0, **options):
@@ -301,7 +307,7 @@ def z(*shape, dtype=torch.float32):
     return torch.zeros(*shape, dtype=dtype)
 
 
-BAD_OPTIONS = [
+BAD_OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"dropout": 2.0}, "0 to 1"), ({"dropout": True}, "0 to 1"), ({"dropout": "a"}, "0 to 1"),
     ({"bias": 1}, "bias as True or False"), ({"batch_first": 0}, "batch_first as True or False"),
     ({"num_layers": 0}, "num_layers of 1 or more, got 0"), ({"input_size": 0}, "input_size of 1 or more"),
@@ -335,12 +341,12 @@ def error_of(function, *args, **options):
 def test_what_torch_refuses_is_refused(kind):
     ours_class, theirs_class, fixed = KINDS[kind]
     for options, said in BAD_OPTIONS:
-        options = {"input_size": 3, "hidden_size": 4, **fixed, **options}
-        true = error_of(theirs_class, **options)
+        made: dict[str, Any] = {"input_size": 3, "hidden_size": 4, **fixed, **options}
+        true = error_of(theirs_class, **made)
         with pytest.raises(type(true), match=said):
-            ours_class(**options)
+            ours_class(**made)
     ours, theirs = ours_class(3, 4, **fixed), theirs_class(3, 4, **fixed)
-    calls = [*BAD_CALLS]
+    calls: list[Any] = [*BAD_CALLS]
     for x, (state,), said in BAD_STATES:
         calls.append(((x, (state, state) if kind == "LSTM" else state), said))
     if kind == "LSTM":
