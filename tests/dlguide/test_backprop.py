@@ -21,6 +21,7 @@ from dlguide.backprop import (
     Activation,
     Layer,
     Loss,
+    Report,
     Step,
     Trace,
     backprop,
@@ -367,6 +368,45 @@ def test_check_rejects_a_wrong_derivative() -> None:
     assert all((auto, diff) == (False, False) for _, auto, diff in report.rows)
 
 
+def test_check_sees_a_tenth_of_a_percent() -> None:
+    sigmoid = ACTIVATIONS["sigmoid"]
+    wrong = Activation(r"\sigma", sigmoid.value, lambda z: 1.001 * sigmoid.slope(z))
+    for found in check([Layer(layer.W, layer.b, wrong) for layer in FRIENDLY], X, T).rows:
+        assert found[1:] == (False, False)
+    for row in (("dW1", True, False), ("dW1", False, True)):
+        assert not Report((("db1", True, True), row)).passed
+
+
+def test_check_takes_the_step_that_it_is_given() -> None:
+    assert check(FRIENDLY, X, T, step=1e-4).passed
+    too_far = check(FRIENDLY, X, T, step=2.0)
+    assert all((auto, diff) == (True, False) for _, auto, diff in too_far.rows)
+
+
+def test_check_works_without_and_with_a_graph_around_it() -> None:
+    with torch.no_grad():
+        assert check(FRIENDLY, X, T).passed
+    x, t = X.clone().requires_grad_(), T.clone().requires_grad_()
+    assert check(FRIENDLY, x, t).passed
+    assert x.grad is None
+    assert not backprop(FRIENDLY, x, t)["L"].requires_grad
+
+
+def test_layers_are_cut_off_their_graph() -> None:
+    linear = nn.Linear(3, 2)
+    layer = Layer(linear.weight, linear.bias)
+    assert not layer.W.requires_grad
+    assert not layer.b.requires_grad
+    assert layer.b.data_ptr() == linear.bias.data_ptr()
+
+
+def test_an_empty_batch() -> None:
+    for t in (torch.zeros(0, dtype=torch.int64), ONE(0, 3)):
+        trace = backprop(SOFTMAX, ONE(0, 3), t, "ce")
+        assert trace["y"].shape == (0, 3)
+        assert torch.equal(trace["dW1"], torch.zeros(3, 3))
+
+
 def test_names_and_shapes_of_two_layers_and_of_three() -> None:
     assert [(s.symbol, s.shape) for s in backprop(FRIENDLY, X, T)] == [
         *[("z1", (2,)), ("h", (2,)), ("z2", (1,)), ("y", (1,)), ("L", ())],
@@ -386,6 +426,7 @@ def test_the_table_is_readable() -> None:
     assert "dW1      δₕ xᵀ              (2, 3)  [[0.000790701, 0.0015814, 0.0023721]," in lines
     assert all(len(line) <= 88 for line in lines)
     assert str(Step("L", "L", torch.tensor(-0.0))).endswith(" 0")
+    assert str(Step("h", "h", torch.tensor([-0.0, -1.0]))).endswith(" [0, -1]")
     row = str(backprop(FRIENDLY, X[None], T[None]))
     assert "x W₁ᵀ + b₁" in row
     assert "Σₛ δₖ" in row
@@ -437,6 +478,9 @@ SENTENCES = {
     ),
     "t holds classes from 0 to 3 but y has 3 entries: count from 0": lambda: backprop(
         SOFTMAX, ONE(2, 3), torch.tensor([0, 3]), "ce"
+    ),
+    "t holds classes from -1 to 2 but y has 3 entries: count from 0": lambda: backprop(
+        SOFTMAX, ONE(2, 3), torch.tensor([2, -1]), "ce"
     ),
     "this loss needs a softmax output but the last layer is Layer(3 inputs -> 3 neurons, sigmoid)": lambda: backprop(
         [Layer(ONE(3, 3), ONE(3))], ONE(3), ONE(3), "ce"

@@ -209,6 +209,8 @@ def test_comparisons():
     assert not Value(math.nan) >= 0
     assert len({one, Value(1)}) == 2
     assert Value(3)
+    assert Value(-3)
+    assert Value(math.nan)
     assert not Value(0)
     assert float(two) == 2.0
     assert as_value(one) is one

@@ -97,7 +97,7 @@ class Report:
 
 def _batch(layers: Sequence[Layer], x: Tensor, t: Tensor, rule: Loss) -> tuple[Tensor, Tensor]:
     x, t = (x[None], t[None]) if x.ndim == 1 else (x, t)
-    return x.detach(), prepared(t, layers, rule, x.dtype)
+    return x, prepared(t, layers, rule, x.dtype)
 
 
 def _by_autograd(layers: Sequence[Layer], x: Tensor, t: Tensor, rule: Loss) -> dict[str, Tensor]:
