@@ -41,6 +41,7 @@ print("int64 * 2           ", (whole * 2).dtype)
 print("int64 * 2.5         ", (whole * 2.5).dtype)
 print("int64 + float32     ", (whole + single).dtype)
 print("float32 + float64   ", (single + double).dtype)
+print("uint8 + int8        ", (whole.byte() + whole.to(torch.int8)).dtype)
 print("float32 + 0-d double", (single + double[0]).dtype)
 try:
     single[None] @ double[:, None]
@@ -77,9 +78,8 @@ views = {"m": m, "m.T": m.T, "m[:, 1::2]": m[:, 1::2], "m[1]": m[1]}
 for name, v in views.items():
     start, steps = v.storage_offset(), v.stride()
     same = v.untyped_storage().data_ptr() == m.untyped_storage().data_ptr()
-    print(
-        f"{name:11} {tuple(v.shape)!s:7} offset {start} strides {steps} shared {same}"
-    )
+    shape = tuple(v.shape)
+    print(f"{name:11} {shape!s:7} offset {start} strides {steps} shared {same}")
 # --8<-- [end:strides]
 
 # --8<-- [start:picture]
@@ -283,7 +283,7 @@ def fit(loss_of):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return f"slope {abs(model.weight.item()):.2f}, bias {model.bias.item():.2f}"
+    return f"slope {model.weight.item():z.2f}, bias {model.bias.item():.2f}"
 
 
 print("shapes:", tuple(nn.Linear(1, 1)(inputs).shape), "and", tuple(targets.shape))
