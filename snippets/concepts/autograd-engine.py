@@ -61,7 +61,8 @@ print("shares for g = 10:", six.rule(10.0))
 # --8<-- [start:powers]
 for base, exponent in ((3, 2), (0, 0.5), (-2, 3), (2, -1)):
     y = Value(base) ** Value(exponent)
-    print(f"{base:2} ** {exponent:<4}= {y.data:<5g} shares", y.rule(1.0))
+    shares = ", ".join(f"{share:.4f}" for share in y.rule(1.0))
+    print(f"{base:2} ** {exponent:<4}= {y.data:<5g} shares {shares}")
 # --8<-- [end:powers]
 
 # --8<-- [start:one-input]
