@@ -16,6 +16,10 @@ y = w * x + b
 print(y.detach())
 y.backward()
 print("dy/dw", w.grad, "  dy/db", b.grad)
+try:
+    (w.detach() * x + b.detach()).backward()
+except RuntimeError as error:
+    print("without requires_grad:", str(error).split(" and")[0])
 # --8<-- [end:line]
 
 # --8<-- [start:neuron]
@@ -127,19 +131,19 @@ from dlguide.backprop import Layer
 from dlguide.backprop.network import forward
 
 torch.manual_seed(0)
-model, layers = nn.Sequential(), []
-for n, m in pairwise([64, 32, 16, 10]):
-    linear_module = nn.Linear(n, m).double()
-    model.extend([linear_module, nn.ReLU()])
-    layers.append(Layer(linear_module.weight, linear_module.bias, "relu"))
-model = model[:-1]  # no activation after the last layer
-layers[-1] = Layer(layers[-1].W, layers[-1].b, "identity")
+parts = [nn.Linear(n, m).double() for n, m in pairwise([64, 32, 16, 10])]
+model = nn.Sequential(parts[0], nn.ReLU(), parts[1], nn.ReLU(), parts[2])
+activations = ["relu", "relu", "identity"]  # none after the last layer
+layers = [
+    Layer(part.weight, part.bias, activation)
+    for part, activation in zip(parts, activations, strict=True)
+]
 # --8<-- [end:deep]
 
 # --8<-- [start:deep-run]
 pixels = torch.rand(5, 64, dtype=torch.float64)  # five samples
 zs, acts = forward(layers, pixels)
-for layer, z, a in zip(layers, zs, acts, strict=False):
+for layer, a, z in zip(layers, acts[:-1], zs, strict=True):
     print("a", tuple(a.shape), " W", tuple(layer.W.shape), " z", tuple(z.shape))
 print("equals nn.Sequential:", torch.allclose(acts[-1], model(pixels), rtol=1e-12))
 # --8<-- [end:deep-run]
@@ -200,7 +204,7 @@ print("h printed with two digits:", [f"{v:.2f}" for v in h.tolist()])
 print(f"y from h = (1, 1):  {torch.sigmoid(tensor(2)):.6f}")
 print(f"y from the true h:  {y.item():.6f}")
 print(f"sigma(1), not y:    {torch.sigmoid(tensor(1)):.6f}")
-print("slope if h were 1: ", 1 * (1 - 1), "  true:", f"{h[0] * (1 - h[0]):.6f}")
+print("slope if h were 1: ", 1 * (1 - 1), f"  true: {h[0] * (1 - h[0]):.6f}")
 # --8<-- [end:rounding]
 
 
@@ -215,8 +219,8 @@ def run(parameters, X):
 
 
 torch.manual_seed(0)
-mlp = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 4), nn.ReLU())
-mlp = mlp.append(nn.Linear(4, 2)).double()
+hidden = [nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 4), nn.ReLU()]
+mlp = nn.Sequential(*hidden, nn.Linear(4, 2)).double()
 parameters = [(m.weight, m.bias) for m in mlp if isinstance(m, nn.Linear)]
 print(torch.allclose(run(parameters, X), mlp(X), rtol=1e-12))
 # --8<-- [end:exercise-forward]

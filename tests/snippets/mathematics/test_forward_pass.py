@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from tests.pages.project import page_path
 
 PAGE = "mathematics/forward-pass"
 Formula = Callable[[str], Any]
@@ -113,6 +116,24 @@ def test_the_three_examples_equal_torch(page: Page) -> None:
         y = torch.sigmoid(F.linear(torch.sigmoid(F.linear(x, W1, b1)), W2, b2))
         torch.testing.assert_close(ns["three_steps"](W1, b1, W2, b2, x)[-1], y, rtol=1e-12, atol=0)
         assert f"{y.item():.10f}" == expected[name]
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_table_of_symbols_holds_example_a(page: Page, lang: str) -> None:
+    """Each row: the shapes, and the different numbers, of the quantities that its last column names or computes."""
+    ns = page(PAGE)
+    known = dict(zip(("W1", "b1", "W2", "b2"), ns["examples"]["A"], strict=True))
+    known |= {"x": torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64), "t": ns["t"], "torch": torch}
+    rows = [line.split(" | ") for line in page_path(PAGE, lang).read_text("utf-8").splitlines() if line[:3] == "| $"]
+    assert len(rows) == 9
+    for symbol, _, shapes, numbers, code in rows:
+        lines = re.findall(r"`([^`]+)`", code)
+        for line in lines:
+            exec(line, known)
+        values = [known[line.split(" = ")[0]] for line in lines]
+        assert re.findall(r"\([\d, ]*\)", shapes) == [str(tuple(value.shape)) for value in values], symbol
+        found = {float(number) for number in re.findall(r"\d[\d.]*", numbers)}
+        assert found == {round(number, 10) for value in values for number in value.flatten().tolist()}, symbol
 
 
 def test_the_packages_loop_equals_sequential(page: Page) -> None:
