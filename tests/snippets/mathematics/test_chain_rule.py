@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd.functional import jacobian
 from torch.utils.flop_counter import FlopCounterMode
+
+from tests.pages.project import page_path
 
 PAGE = "mathematics/chain-rule"
 Formula = Callable[[str], Any]
@@ -25,6 +28,17 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 def slope(y: Tensor, x: Tensor) -> Tensor:
     (found,) = torch.autograd.grad(y, x, retain_graph=True)
     return found
+
+
+def derivative(f: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """f', entry by entry, as a function of its own argument; it can be differentiated again."""
+
+    def at(x: Tensor) -> Tensor:
+        x = x if x.requires_grad else x.clone().requires_grad_()
+        (found,) = torch.autograd.grad(f(x).sum(), x, create_graph=True)
+        return found
+
+    return at
 
 
 def d(above: str, below: str, sign: str = "d") -> str:
@@ -67,8 +81,7 @@ def test_product_of_jacobians(formula: Formula, page: Page) -> None:
 def test_elementwise(formula: Formula) -> None:
     x, v = random(4), random(4, seed=1)
     for f in (torch.tanh, torch.sigmoid, torch.nn.functional.gelu):
-        leaf = x.clone().requires_grad_()
-        values = {"J": jacobian(f, x), "f'": lambda _, f=f, leaf=leaf: slope(f(leaf).sum(), leaf), "x": x, "v": v}
+        values = {"J": jacobian(f, x), "f'": derivative(f), "x": x, "v": v}
         formula("elementwise-jacobian").holds(values)
         formula("elementwise-vjp").holds(values)
 
@@ -141,15 +154,24 @@ def test_costs(formula: Formula) -> None:
 
 @pytest.mark.proves("second-derivative")
 def test_second_derivative(formula: Formula) -> None:
-    x = torch.linspace(-3, 3, 11, dtype=torch.float64, requires_grad=True)
-    s = torch.sigmoid(x)
-    (first,) = torch.autograd.grad(s.sum(), x, create_graph=True)
-    (second,) = torch.autograd.grad(first.sum(), x)
-    values = {r"\sigma''": lambda _: second, r"\sigma'": lambda _: first, r"\sigma": torch.sigmoid, "x": x.detach()}
-    formula("second-derivative").holds(values)
+    first = derivative(torch.sigmoid)
+    values = {r"\sigma''": derivative(first), r"\sigma'": first, r"\sigma": torch.sigmoid}
+    formula("second-derivative").holds(values | {"x": torch.linspace(-3, 3, 11, dtype=torch.float64)})
 
 
-# the page's own functions --------------------------------------------------------------------------------------------
+# the page's own numbers and functions --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_table_holds_the_numbers_of_the_program(page: Page, lang: str) -> None:
+    """Column four holds the value, column three the shape, of what the code in column five names or computes."""
+    rows = [line.split(" | ") for line in page_path(PAGE, lang).read_text("utf-8").splitlines() if line[:3] == "| $"]
+    assert len(rows) == 11
+    for symbol, _, shape, numbers, code in rows:
+        value = eval(code.strip("`| ").split(" = ")[0], dict(page(PAGE)))
+        assert str(tuple(value.shape)) == shape, symbol
+        found = [float(number) for number in re.findall(r"-?\d+", numbers.replace("−", "-"))]
+        assert found == value.flatten().tolist(), symbol
 
 
 def test_the_vjps_of_the_page_equal_autograd(page: Page) -> None:
@@ -190,18 +212,21 @@ def test_exercise_normalize(page: Page) -> None:
 
 
 def check_rows(solution: Solution) -> bool:
-    W = random(2, 3)
-    return all(
-        found.shape == (2, 3) and torch.allclose(found, expected)
-        for found, expected in [
-            (solution(lambda x: W @ x, random(3)), W),
-            (solution(lambda x: torch.tanh(W @ x), random(3)), jacobian(lambda x: torch.tanh(W @ x), random(3))),
-        ]
-    )
+    for rows, columns in ((2, 3), (4, 2), (3, 3), (1, 2)):
+        W, x = random(rows, columns, seed=rows), random(columns)
+
+        def function(x: Tensor, W: Tensor = W) -> Tensor:
+            return torch.tanh(W @ x)
+
+        found = solution(function, x)
+        if found.shape != W.shape or not torch.allclose(found, jacobian(function, x)):
+            return False
+    return True
 
 
 def test_exercise_rows(page: Page) -> None:
     right = page(PAGE)["jacobian_by_rows"]
     assert check_rows(right)
     assert not check_rows(lambda function, x: right(function, x).T)  # a column per output
-    assert not check_rows(lambda function, x: right(function, x).sum(0))  # the sum of the rows
+    assert not check_rows(lambda function, x: right(function, torch.zeros_like(x)))  # at another point
+    assert not check_rows(lambda function, x: right(function, x).sum(0).expand(len(function(x)), -1))  # ones for units
