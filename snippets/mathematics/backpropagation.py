@@ -225,11 +225,13 @@ for name, value in losses.items():
 # --8<-- [end:losses]
 
 # --8<-- [start:general]
+from itertools import pairwise
+
 torch.manual_seed(0)
 sizes, names = [3, 4, 4, 3], ["gelu", "tanh", "softmax"]
 deep = [
     Layer(torch.randn(m, n).double(), torch.randn(m).double(), name)
-    for n, m, name in zip(sizes, sizes[1:], names, strict=False)
+    for (n, m), name in zip(pairwise(sizes), names, strict=True)
 ]
 classes = torch.tensor([0, 2])  # the right class of each of the two samples
 trace = backprop(deep, X, classes, "ce")
@@ -238,10 +240,11 @@ by_formula = (trace["y"] - onehot) / 2
 print("delta_k = (y - t) / S:", torch.allclose(trace["delta_k"], by_formula))
 print("all gradients right:  ", check(deep, X, classes, "ce").passed)
 
-wrong = []
-for name in ACTIVATIONS:
-    if not check([Layer(hidden.W, hidden.b, name), output], x, t).passed:
-        wrong.append(name)
+wrong = [
+    name
+    for name in ACTIVATIONS
+    if not check([Layer(hidden.W, hidden.b, name), output], x, t).passed
+]
 print(len(ACTIVATIONS), "activations, wrong gradients:", wrong)
 # --8<-- [end:general]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from tests.pages.project import page_path
 
 PAGE = "mathematics/backpropagation"
 Formula = Callable[[str], Any]
@@ -43,8 +46,10 @@ def net(request: pytest.FixtureRequest) -> Net:
 
 
 def slope(z: Tensor) -> Tensor:
-    """The derivative of the sigmoid by the page's formula."""
-    return torch.sigmoid(z) * (1 - torch.sigmoid(z))
+    """The derivative of torch's sigmoid at z, by autograd."""
+    z = z.detach().requires_grad_()
+    (found,) = torch.autograd.grad(torch.sigmoid(z).sum(), z)
+    return found
 
 
 # formulas ------------------------------------------------------------------------------------------------------------
@@ -61,12 +66,10 @@ def test_loss(net: Net, formula: Formula) -> None:
 
 @pytest.mark.proves("sigmoid", "sigmoid-slope")
 def test_sigmoid(formula: Formula) -> None:
-    z = torch.linspace(-8, 8, 33, dtype=torch.float64, requires_grad=True)
-    (auto,) = torch.autograd.grad(torch.sigmoid(z).sum(), z)
-    z = z.detach()
+    z = torch.linspace(-8, 8, 33, dtype=torch.float64)
     formula("sigmoid").holds({r"\sigma": torch.sigmoid, "z": z})
-    formula("sigmoid-slope").holds({r"\sigma'": lambda _: auto, r"\sigma": torch.sigmoid, "z": z})
-    assert auto.max() <= 0.25
+    formula("sigmoid-slope").holds(SLOPE | {"z": z})
+    assert slope(z).max() == slope(torch.zeros(1, dtype=torch.float64)) == 0.25
 
 
 @pytest.mark.proves("forward")
@@ -175,6 +178,23 @@ def test_the_page_computes_the_three_examples(page: Callable[[str], dict[str, An
     assert torch.equal(a["dW1"][0], a["dW1"][1])
 
 
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_table_of_symbols_holds_example_a(page: Callable[[str], dict[str, Any]], lang: str) -> None:
+    """Each row: the shapes, and the different numbers, of the quantities that its last column names."""
+    ns = page(PAGE)
+    known = {step.symbol: step.value for step in ns["trace_a"]} | {"x": ns["x"], "t": ns["t"]}
+    known |= {f"{kind}{i}": getattr(layer, kind) for i, layer in enumerate(ns["a_layers"], 1) for kind in "Wb"}
+    rows = [line.split(" | ") for line in page_path(PAGE, lang).read_text("utf-8").splitlines() if line[:3] == "| $"]
+    assert len(rows) == 12
+    for symbol, _, shapes, numbers, code in rows:
+        values = [known[name] for name in re.findall(r"`(\w+)`", code)]
+        columns = [value if value.ndim == 2 else value[:, None] for value in values if value.ndim]
+        assert re.findall(r"\d×\d", shapes) == [f"{len(column)}×{column.shape[1]}" for column in columns], symbol
+        found = set(re.findall(r"\d[\d.e-]*", numbers))
+        expected = {f"{number:.6g}" for value in values for number in value.flatten().tolist()}
+        assert found == expected or (not found and "`dW1`" in code), symbol
+
+
 @pytest.mark.parametrize("example", ["a", "b", "c"])
 def test_the_tables_equal_autograd(page: Callable[[str], dict[str, Any]], example: str) -> None:
     ns = page(PAGE)
@@ -237,7 +257,13 @@ def test_exercise_relu(page: Callable[[str], dict[str, Any]]) -> None:
         delta_h = W2.T @ ((y - t) * y * (1 - y))  # a dead neuron still gets a gradient
         return right(W1, b1, W2, b2, x, t) | {"W1": torch.outer(delta_h, x), "b1": delta_h}
 
+    def value_for_slope(W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor, x: Tensor, t: Tensor) -> dict[str, Tensor]:
+        found = right(W1, b1, W2, b2, x, t)
+        delta_h = found["b1"] * (W1 @ x + b1)  # ReLU(z) in the place of its slope
+        return found | {"W1": torch.outer(delta_h, x), "b1": delta_h}
+
     assert not check_relu(without_slope)
+    assert not check_relu(value_for_slope)
 
 
 def check_batch(solution: Solution) -> bool:
