@@ -502,6 +502,13 @@ def test_errors_are_one_sentence(sentence: str) -> None:
     assert "\n" not in message
 
 
+@pytest.mark.parametrize("loss", ["nll_loss", "multi_margin_loss"])
+def test_some_losses_take_only_an_index(loss: str) -> None:
+    layers = [Layer(ONE(3, 3), ONE(3), "identity")]
+    with pytest.raises(RuntimeError, match=r"target has dtype torch.float32.*use target.long\(\)"):
+        backprop(layers, ONE(3), ONE(3), loss)
+
+
 def test_an_unknown_step_is_named() -> None:
     with pytest.raises(KeyError, match="no step 'dW3': the steps are z1, h, z2"):
         backprop(FRIENDLY, X, T)["dW3"]

@@ -38,8 +38,8 @@ def backprop(layers: Sequence[Layer], x: Tensor, t: Tensor, loss: str | Loss = "
     Args:
         layers: the network, first layer first, of any depth.
         x: one sample of shape (n,) or a batch of shape (S, n); floating point, the dtype of the weights.
-        t: the target, with the shape and dtype of the output $y$; for `"ce"`, `"cross_entropy"` and `"nll_loss"` also
-            the index of the right class: an integer tensor of shape () or (S,).
+        t: the target, with the shape and dtype of the output $y$. `"ce"` and `"cross_entropy"` also take, and
+            `"nll_loss"` and `"multi_margin_loss"` only take, the index of the right class: shape () or (S,), int64.
         loss: a key of `LOSSES` or a `Loss`. `"half_sse"` is
             $\frac{1}{2}\|y-t\|^2$, summed over everything; `"bce"` and `"ce"` are the cross-entropies after a last
             layer with sigmoid and softmax; PyTorch's losses go by the names of `torch.nn.functional`.
@@ -50,6 +50,7 @@ def backprop(layers: Sequence[Layer], x: Tensor, t: Tensor, loss: str | Loss = "
 
     Raises:
         ValueError: a shape, a dtype or a name does not fit; the sentence says which.
+        RuntimeError: the target of a loss that takes only an index has a floating dtype.
 
     Example:
         ```python

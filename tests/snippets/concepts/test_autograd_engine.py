@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 from itertools import product
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dlguide.engine import Value
+from tests.pages.project import page_path
 
 PAGE = "concepts/autograd-engine"
 
@@ -127,6 +129,22 @@ def test_step_of_the_training(formula):
     torch.optim.SGD([theta], lr=2.0).step()
     formula("xor-step").holds({"L": loss, "y": y, "t": t, r"\theta_{1}": theta, r"\theta_{0}": before, r"\eta": 2.0,
                                r"\bar \theta": gradient})
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_table_and_the_picture_hold_the_numbers_of_the_example(page, lang):
+    names, arrived = page(PAGE)["names"], page(PAGE)["added"]
+    text = page_path(PAGE, lang).read_text("utf-8").replace("−", "-")
+    rows = [line.split(" | ") for line in text.splitlines() if line[:3] == "| $"]
+    _, x, b, p, s, _, result = names.values()
+    slope, share = arrived[id(s)], p.rule(arrived[id(p)])[0]  # of s; from p to w
+    expected = [[s.data], [result.data], [slope], [p.data, b.data], [slope], [x.data], [share]]
+    assert [sorted(map(float, re.findall(r"-?\d+", row[3]))) for row in rows] == [sorted(row) for row in expected]
+    (alt,) = re.findall(r"!\[(.*)\]\(figure:picture\)", text)
+    values = dict(re.findall(r"\b([wxbpsqL]) = (-?\d+)", alt))
+    slopes = dict(re.findall(r"([wxbpsqL]) (?:为 )?(-?\d+)", alt))
+    assert values == {name: f"{node.data:g}" for name, node in names.items()}
+    assert slopes == {name: f"{arrived[id(node)]:g}" for name, node in names.items()}
 
 
 def test_the_wrong_walks_are_wrong(page):
