@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from dlguide.functional._spatial import Sides, Size, check_dims, check_grad, each, output_size, pad
+from dlguide.functional._spatial import Numbers, Sides, Size, check_dims, check_grad, each, output_size, pad
 from dlguide.functional.windows import add_windows, windows
-
-Numbers = tuple[int, ...]
 
 
 # --8<-- [start:columns]

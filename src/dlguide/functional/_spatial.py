@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Size = int | Sequence[int]
+Numbers = tuple[int, ...]  # one for each spatial dimension
 Sides = list[tuple[int, int]]  # how many entries come before and after, for each spatial dimension
 
 

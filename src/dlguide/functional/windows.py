@@ -8,7 +8,34 @@ from typing import Any
 
 from torch import Tensor
 
-from dlguide.functional._spatial import Size, each, output_size
+from dlguide.functional._spatial import Numbers, Size, each, output_size
+
+
+# --8<-- [start:windows]
+def _view(x: Tensor, kernel: Numbers, stride: Numbers, dilation: Numbers) -> Tensor:
+    dims = len(kernel)
+    sizes = zip(x.shape[-dims:], kernel, stride, dilation, strict=True)
+    count = [output_size(n, k, s, 0, d) for n, k, s, d in sizes]
+    outer, memory = x.stride()[:-dims], x.stride()[-dims:]  # in memory: how far to the next entry
+    within = [d * m for d, m in zip(dilation, memory, strict=True)]
+    between = [s * m for s, m in zip(stride, memory, strict=True)]
+    shape = [*x.shape[:-dims], *kernel, *count]
+    return x.as_strided(shape, [*outer, *within, *between], x.storage_offset())
+# --8<-- [end:windows]
+
+
+# --8<-- [start:add-windows]
+def _add(values: Tensor, size: Numbers, stride: Numbers, dilation: Numbers) -> Tensor:
+    dims = len(size)
+    kernel, count = values.shape[-2 * dims : -dims], values.shape[-dims:]
+    result = values.new_zeros(*values.shape[: -2 * dims], *size)
+    parts = values.flatten(-2 * dims, -dims - 1).unbind(-dims - 1)  # one for each entry of the kernel
+    for offset, part in zip(product(*map(range, kernel)), parts, strict=True):
+        steps = zip(offset, dilation, stride, count, strict=True)
+        seen: list[Any] = [slice(a * d, a * d + s * (c - 1) + 1, s) for a, d, s, c in steps]
+        result[..., *seen] += part
+    return result
+# --8<-- [end:add-windows]
 
 
 def windows(input: Tensor, kernel_size: Sequence[int], stride: Size = 1, dilation: Size = 1) -> Tensor:
@@ -53,16 +80,7 @@ def windows(input: Tensor, kernel_size: Sequence[int], stride: Size = 1, dilatio
     """
     dims = len(kernel_size)
     kernel, stride = each(kernel_size, dims, "kernel_size", 1), each(stride, dims, "stride", 1)
-    dilation = each(dilation, dims, "dilation", 1)
-    # --8<-- [start:windows]
-    options = zip(input.shape[-dims:], kernel, stride, dilation, strict=True)
-    count = [output_size(n, k, s, 0, d) for n, k, s, d in options]
-    outer, memory = input.stride()[:-dims], input.stride()[-dims:]  # in memory: how far to the next entry
-    within = [d * m for d, m in zip(dilation, memory, strict=True)]
-    between = [s * m for s, m in zip(stride, memory, strict=True)]
-    shape = [*input.shape[:-dims], *kernel, *count]
-    return input.as_strided(shape, [*outer, *within, *between], input.storage_offset())
-    # --8<-- [end:windows]
+    return _view(input, kernel, stride, each(dilation, dims, "dilation", 1))
 
 
 def add_windows(values: Tensor, size: Sequence[int], stride: Size = 1, dilation: Size = 1) -> Tensor:
@@ -109,12 +127,4 @@ def add_windows(values: Tensor, size: Sequence[int], stride: Size = 1, dilation:
     reach = [s * (c - 1) + d * (k - 1) + 1 for s, c, d, k in zip(stride, count, dilation, kernel, strict=True)]
     if any(r > n for r, n in zip(reach, size, strict=True)):
         raise RuntimeError(f"expected a size of at least {reach}, where the last window ends, got {list(size)}")
-    # --8<-- [start:add-windows]
-    whole: tuple[Any, ...] = (slice(None),) * dims
-    result = values.new_zeros(*values.shape[: -2 * dims], *size)
-    for offset in product(*map(range, kernel)):
-        options = zip(offset, dilation, stride, count, strict=True)
-        seen: tuple[Any, ...] = tuple(slice(a * d, a * d + s * (c - 1) + 1, s) for a, d, s, c in options)
-        result[..., *seen] += values[..., *offset, *whole]
-    return result
-    # --8<-- [end:add-windows]
+    return _add(values, tuple(size), stride, dilation)
