@@ -1,4 +1,4 @@
-"""The program of training/optimizers: five rules, their state, how they fail."""
+"""The program of training/optimizers: all families side by side, and how they fail."""
 
 # --8<-- [start:loop]
 import torch
@@ -80,35 +80,6 @@ print("Nesterov")
 walk(optim.SGD, [1.0, 2.0, 3.0], lr=0.1, momentum=0.9, nesterov=True)
 # --8<-- [end:sgd]
 
-# --8<-- [start:valley]
-def path(lr, momentum, nesterov=False):
-    """Down 0.5 * (x^2 + 50 y^2), until both numbers are below 0.01."""
-    w = torch.tensor([-4.0, 0.6], dtype=torch.float64, requires_grad=True)
-    optimizer = optim.SGD([w], lr=lr, momentum=momentum, nesterov=nesterov)
-    points = [w.tolist()]
-    while max(map(abs, points[-1])) > 0.01:
-        optimizer.zero_grad()
-        (0.5 * (w[0] ** 2 + 50 * w[1] ** 2)).backward()
-        optimizer.step()
-        points.append(w.tolist())
-    return points
-
-
-fig, axes = plt.subplots(2, 1, figsize=(7, 4.2), sharex=True, layout="constrained")
-x_grid, y_grid = torch.meshgrid(
-    torch.linspace(-4.3, 1.5, 59), torch.linspace(-0.8, 0.8, 41), indexing="xy"
-)
-height = 0.5 * (x_grid**2 + 50 * y_grid**2)
-for ax, momentum in zip(axes, (0.0, 0.7), strict=True):
-    points = path(lr=0.036, momentum=momentum)
-    print(f"momentum {momentum}: {len(points) - 1} steps")
-    levels = [0.1, 0.5, 2, 5, 9, 14]
-    ax.contour(x_grid, y_grid, height, levels, colors="gray", linewidths=0.5)
-    ax.plot(*zip(*points, strict=True), "o-", markersize=3, linewidth=1)
-    ax.set_ylabel(f"momentum {momentum}")
-plt.show()
-# --8<-- [end:valley]
-
 # --8<-- [start:adagrad]
 walk(optim.Adagrad, [1.0, 2.0, 3.0], lr=1.0)
 print("equal gradients")
@@ -126,32 +97,6 @@ walk(optim.Adam, [1.0, 2.0, 3.0], lr=0.1)
 print("a million times smaller")
 walk(optim.Adam, [1e-6, 2e-6, 3e-6], lr=0.1)
 # --8<-- [end:adam]
-
-# --8<-- [start:adamw]
-print("Adam, weight_decay 0.5")
-walk(optim.Adam, [1.0, 2.0], start=1.0, lr=0.1, weight_decay=0.5)
-print("AdamW, weight_decay 0.5")
-walk(optim.AdamW, [1.0, 2.0], start=1.0, lr=0.1, weight_decay=0.5)
-# --8<-- [end:adamw]
-
-# --8<-- [start:decay]
-def shrink(name, size):
-    """What the decay alone does in 100 steps with gradients +size, -size, ..."""
-    ends = []
-    for weight_decay in (0.0, 0.1):
-        w = torch.ones(1, dtype=torch.float64, requires_grad=True)
-        optimizer = getattr(optim, name)([w], lr=0.01, weight_decay=weight_decay)
-        for step in range(100):
-            w.grad = torch.tensor([size * (-1) ** step], dtype=torch.float64)
-            optimizer.step()
-        ends.append(w.item())
-    return ends[1] - ends[0]
-
-
-for name in ("SGD", "Adam", "AdamW"):
-    moved = [f"{shrink(name, size):8.4f}" for size in (0.1, 1.0, 10.0)]
-    print(f"{name:6}", *moved)
-# --8<-- [end:decay]
 
 # --8<-- [start:same]
 def train_both(name, **options):
@@ -172,28 +117,28 @@ def train_both(name, **options):
     return largest
 
 
-five = ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop"]  # the rules of this page
-for name in five:
+for name in ("SGD", "Adagrad", "RMSprop", "Adam", "AdamW"):
     print(f"{name:8} {train_both(name, lr=1e-4, weight_decay=0.1) < 1e-10}")
 # --8<-- [end:same]
 
 # --8<-- [start:state]
 choices = {
-    "SGD": {}, "SGD, momentum": {"momentum": 0.9}, "Adagrad": {}, "RMSprop": {},
-    "Adam": {}, "AdamW": {},
+    "SGD": {}, "SGD, momentum": {"momentum": 0.9},
+    "SGD, Nesterov": {"momentum": 0.9, "nesterov": True}, "Adagrad": {}, "RMSprop": {},
+    "Adadelta": {}, "Adam": {}, "AdamW": {}, "Adamax": {}, "NAdam": {}, "RAdam": {},
+    "Rprop": {}, "Adafactor": {}, "Muon": {},
 }  # fmt: skip
 for label, options in choices.items():
-    layer = nn.Linear(64, 10)  # 640 weights and 10 biases
-    optimizer = getattr(optim, label.split(",")[0])(layer.parameters(), **options)
-    layer(torch.ones(1, 64)).sum().backward()
+    w = torch.zeros(64, 10, requires_grad=True)  # 640 weights
+    optimizer = getattr(optim, label.split(",")[0])([w], **options)
+    w.grad = torch.ones(64, 10)
     optimizer.step()
-    kept = [k for k in optimizer.state.get(layer.weight, {}) if k != "step"]
-    numbers = sum(s[k].numel() for s in optimizer.state.values() for k in kept)
-    print(f"{label:14} {numbers:5} {' '.join(kept) or '-'}")
+    kept = {k: s.numel() for k, s in optimizer.state[w].items() if s.dim()}
+    print(f"{label:14} {sum(kept.values()):5} {' '.join(kept) or '-'}")
 # --8<-- [end:state]
 
 # --8<-- [start:rate]
-for name in five:
+for name in ("SGD", "Adagrad", "RMSprop", "Adam"):
     w = torch.ones(3, requires_grad=True)
     optimizer = getattr(optim, name)([w], lr=0.1)
     for _ in range(50):
@@ -218,39 +163,52 @@ images, labels = digits.train.tensors
 images = images.flatten(1).double()
 
 
+def optimizers_for(model, name, lr, **options):
+    """One optimizer; Muon takes the matrices only, so Adam gets the biases."""
+    kind, parameters = getattr(torch.optim, name), list(model.parameters())
+    if name != "Muon":
+        return [kind(parameters, lr=lr, **options)]
+    biases = [p for p in parameters if p.dim() < 2]
+    matrices = [p for p in parameters if p.dim() == 2]
+    return [kind(matrices, lr=lr, **options), torch.optim.Adam(biases, lr=0.01)]
+
+
 def losses(name, lr, **options):
     """Training loss every 10 steps: the same start, batches and order for everyone."""
     torch.manual_seed(0)
     model = MLP(64, hidden=(32,)).double()
-    optimizer = getattr(optim, name)(model.parameters(), lr=lr, **options)
+    optimizers = optimizers_for(model, name, lr, **options)
     generator = torch.Generator().manual_seed(1)
     curve = []
-    for step in range(101):
+    for step in range(61):
         if step % 10 == 0:
             with torch.no_grad():
                 curve.append(F.cross_entropy(model(images), labels).item())
         rows = torch.randint(len(images), (64,), generator=generator)
-        optimizer.zero_grad()
+        model.zero_grad()
         F.cross_entropy(model(images[rows]), labels[rows]).backward()
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
     return curve
 
 
 rates = [0.001, 0.01, 0.1, 1.0]
-fig, ax = plt.subplots(figsize=(7, 4))
+fig, axes = plt.subplots(1, 2, figsize=(7, 4.4), sharey=True, layout="constrained")
 print(f"{'lr':14}", *(f"{rate:7g}" for rate in rates))
-for label, options in choices.items():
+rules = [label for label in choices if label != "Muon"]
+for i, label in enumerate(rules):
     name = label.split(",")[0]
-    runs = {rate: losses(name, rate, **options) for rate in rates}
+    runs = {rate: losses(name, rate, **choices[label]) for rate in rates}
     ends = [runs[rate][-1] for rate in rates]
-    print(f"{label:14}", *(f"{end:7.2f}" if end < 1 else "   >= 1" for end in ends))
+    shown = (f"{end:7.2f}" if end < 0.995 else "   >= 1" for end in ends)
+    print(f"{label:14}", *shown)
     best = min(rates, key=lambda rate: runs[rate][-1])
-    style = "--" if name == "AdamW" else "-"
-    ax.plot(range(0, 101, 10), runs[best], style, label=f"{label}, lr {best:g}")
-ax.set_xlabel("step")
-ax.set_ylabel("training loss")
-ax.set_yscale("log")
-ax.legend(loc="lower left")
+    axes[i // 7].plot(range(0, 61, 10), runs[best], label=f"{label}, {best:g}")
+print("Muon with 0.1 ends below 0.3:", losses("Muon", 0.1)[-1] < 0.3)
+for ax in axes:
+    ax.set(xlabel="step", yscale="log")
+    ax.legend(loc="lower left", fontsize=8)
+axes[0].set_ylabel("training loss")
 plt.show()
 # --8<-- [end:curves]
 
@@ -306,26 +264,6 @@ for lr in (0.1, 0.39, 0.41):
     print(f"lr {lr}: w = {w.item():.2e}, (1 - 5 lr)^50 = {(1 - 5 * lr) ** 50:.2e}")
 # --8<-- [end:diverge]
 
-# --8<-- [start:spike]
-def after_spike(spike, clip=None):
-    w = torch.zeros(1, dtype=torch.float64, requires_grad=True)
-    optimizer = optim.Adam([w], lr=0.01)
-    for step, g in enumerate([spike] + [1.0] * 100):
-        w.grad = torch.tensor([g], dtype=torch.float64)
-        if clip is not None:
-            nn.utils.clip_grad_norm_([w], clip)
-        optimizer.step()
-        if step == 0:
-            start = w.item()  # what the following 100 steps begin with
-    return w.item() - start
-
-
-print(f"no spike          {after_spike(1.0):+.3f}")
-print(f"spike             {after_spike(-1e6):+.3f}")
-print(f"spike, clipped    {after_spike(-1e6, clip=1.0):+.3f}")
-print(f"infinite gradient {after_spike(float('inf')):+.3f}")
-# --8<-- [end:spike]
-
 # --8<-- [start:guard]
 w = torch.ones(2, requires_grad=True)
 w.grad = torch.tensor([1.0, float("inf")])
@@ -370,23 +308,24 @@ for limit in (10.0, 1.0):
     print(limit, *(g.numpy().round(3) for g in clip(pair, limit)))
 # --8<-- [end:exercise-clip]
 
-# --8<-- [start:exercise-adamax]
-def adamax(w, g, state, lr, betas=(0.9, 0.999), eps=1e-8):
+# --8<-- [start:exercise-adam]
+def adam(w, g, state, lr, betas=(0.9, 0.999), eps=1e-8):
     if not state:
-        zeros = torch.zeros_like
-        state.update(step=torch.tensor(0.0), m=zeros(w), u=zeros(w))
-    state["step"] += 1
-    m, u = state["m"], state["u"]
+        state.update(t=0, m=torch.zeros_like(w), v=torch.zeros_like(w))
+    state["t"] += 1
+    m, v = state["m"], state["v"]
     m.copy_(betas[0] * m + (1 - betas[0]) * g)
-    u.copy_(torch.maximum(betas[1] * u, g.abs() + eps))
-    w -= lr / (1 - betas[0] ** state["step"].item()) * m / u
+    v.copy_(betas[1] * v + (1 - betas[1]) * g * g)
+    m_hat, v_hat = m / (1 - betas[0] ** state["t"]), v / (1 - betas[1] ** state["t"])
+    w -= lr * m_hat / (v_hat.sqrt() + eps)
 
 
 w, state = torch.zeros(1, dtype=torch.float64), {}
 for g in (1.0, 2.0, 3.0):
-    adamax(w, torch.tensor([g], dtype=torch.float64), state, lr=0.1)
-    print(f"g {g:g}  w {w.item():.6f}  u {state['u'].item():g}")
-# --8<-- [end:exercise-adamax]
+    adam(w, torch.tensor([g], dtype=torch.float64), state, lr=0.1)
+    print(f"g {g:g}  w {w.item():.6f}")
+# --8<-- [end:exercise-adam]
+
 
 # --8<-- [start:exercise-limit]
 def largest_rate(a):
