@@ -333,7 +333,7 @@ for seed in range(3):
 
 # --8<-- [start:spike]
 def distance(limit):
-    """How far Adam comes in 100 steps uphill, after one gradient of 2000."""
+    """How far 100 equal gradients move w with Adam, after one of 2000."""
     w = torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.Adam([w], lr=0.01)
     for t in range(101):

@@ -76,6 +76,18 @@ def test_sums(formula, page):
         assert torch.isclose(right, 9 * names["u"] * x.double().abs().sum())
 
 
+@pytest.mark.proves("sum-error", "pairwise-error")
+def test_the_bounds_of_sums_are_nearly_reached(formula, page):
+    """One, and then numbers so small that each of them is lost: n - 1 of them, or one in each round."""
+    for dtype in (torch.float16, torch.float32):
+        u = torch.finfo(dtype).eps / 2
+        for name, add, n, lost in [("sum-error", "one_by_one", 16, 15), ("pairwise-error", "pairwise", 4, 2)]:
+            x = torch.tensor([1.0] + [u] * lost + [0.0] * (n - 1 - lost), dtype=dtype)
+            found = {r"\hat s": page(PAGE)[add](x).double(), "s": x.double().sum(), "x": x.double(), "n": n, "u": u}
+            formula(name).holds(found)
+            assert found["s"] - found[r"\hat s"] > 0.97 * formula(name).right(found)
+
+
 @pytest.mark.proves("stops")
 def test_stops(formula):
     for dtype in (torch.bfloat16, torch.float16):
