@@ -96,6 +96,12 @@ def test_adam(formula):
         formula("adam").holds(corrected(step))
 
 
+@pytest.mark.proves("adamw")
+def test_adamw(formula):
+    for step in history("AdamW", lr=ETA, eps=EPS, betas=BETAS, weight_decay=0.4):
+        formula("adamw").holds({**corrected(step), r"\lambda": 0.4})
+
+
 @pytest.mark.proves("unrolled")
 def test_unrolled(formula):
     for step in history("Adam", lr=ETA, betas=BETAS):
@@ -407,8 +413,8 @@ def test_the_shown_rules_are_those_of_torch():
     plain = {"lr": ETA, "eps": EPS}
     for name, options in {
         "Adagrad": plain, "RMSprop": {**plain, "centered": True}, "Adadelta": plain, "Adam": {**plain, "amsgrad": True},
-        "Adamax": plain, "RAdam": {**plain, "betas": BETAS}, "Rprop": {"lr": ETA},
-        "Adafactor": {"lr": ETA}, "SparseAdam": plain,
+        "AdamW": {**plain, "weight_decay": 0.4}, "Adamax": plain, "RAdam": {**plain, "betas": BETAS},
+        "Rprop": {"lr": ETA}, "Adafactor": {"lr": ETA}, "SparseAdam": plain,
     }.items():
         gradients = numbers(12, 3, 4)
         theirs = history(name, gradients, **options)[-1]["w_t"]
