@@ -413,14 +413,15 @@ def test_the_shown_rules_are_those_of_torch():
     plain = {"lr": ETA, "eps": EPS}
     for name, options in {
         "Adagrad": plain, "RMSprop": {**plain, "centered": True}, "Adadelta": plain, "Adam": {**plain, "amsgrad": True},
-        "AdamW": {**plain, "weight_decay": 0.4}, "Adamax": plain, "RAdam": {**plain, "betas": BETAS},
+        "AdamW": {**plain, "weight_decay": 0.4}, "Adamax": plain, "RAdam": {**plain, "betas": BETAS}, "NAdam": plain,
         "Rprop": {"lr": ETA}, "Adafactor": {"lr": ETA}, "SparseAdam": plain,
     }.items():
         gradients = numbers(12, 3, 4)
-        theirs = history(name, gradients, **options)[-1]["w_t"]
-        w = numbers(3, 4, seed=5).requires_grad_()
-        optimizer = getattr(optim, name)([w], **options)
-        for g in gradients:
-            w.grad = g.to_sparse(1) if name == "SparseAdam" else g.clone()
-            optimizer.step()
+        with doubles():
+            theirs = history(name, gradients, **options)[-1]["w_t"]
+            w = numbers(3, 4, seed=5).requires_grad_()
+            optimizer = getattr(optim, name)([w], **options)
+            for g in gradients:
+                w.grad = g.to_sparse(1) if name == "SparseAdam" else g.clone()
+                optimizer.step()
         torch.testing.assert_close(w.detach(), theirs, rtol=1e-10, atol=1e-12, msg=name)

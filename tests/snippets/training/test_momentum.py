@@ -248,13 +248,16 @@ def test_mean(formula):
 def test_the_shown_rules_are_those_of_torch():
     for name, options in [("SGD", {"momentum": 0.7, "dampening": 0.3, "weight_decay": 0.2}),
                           ("SGD", {"momentum": 0.7, "nesterov": True}), ("ASGD", {"t0": 2, "lambd": 0.3})]:
-        theirs = history(given, name=name, **options)[-1]["w_t"]
+        last = history(given, name=name, **options)[-1]
         w = numbers(4, seed=5).requires_grad_()
         optimizer = getattr(optim, name)([w], lr=ETA, **options)
         for t in range(1, STEPS + 1):
             w.grad = given(w, t).clone()
             optimizer.step()
-        torch.testing.assert_close(w.detach(), theirs, rtol=1e-6, atol=1e-8)  # ASGD keeps its rate in float32
+        near = {"rtol": 1e-6, "atol": 1e-8}  # ASGD keeps its rate in float32
+        torch.testing.assert_close(w.detach(), last["w_t"], **near)
+        kept = "ax" if name == "ASGD" else "momentum_buffer"
+        torch.testing.assert_close(optimizer.state[w][kept], last["now"][kept], **near)
 
 
 def test_best_momentum_is_faster_than_others(page):
