@@ -131,6 +131,46 @@ def formula_without_proof(tree: Tree) -> None:
     tree.sub(EN, r"<!-- formula: (?!definition)[\w-]+ -->\n\n", "")
 
 
+RULE = "training/optimizers"
+PROOFS = "tests/snippets/training/test_optimizers.py"
+FORMULAS = {  # in the formula of Adam, in both languages alike: what is replaced, and by what
+    "wrong factor": (r"(1 - \beta_1)\, g_t", r"g_t"),
+    "wrong sign": (r"w_t = w_{t-1} - \eta\, \frac{m_t /", r"w_t = w_{t-1} + \eta\, \frac{m_t /"),
+    "epsilon in the wrong place": (r"(1 - \beta_2^t)} + \varepsilon", r"(1 - \beta_2^t) + \varepsilon}"),
+    "missing bias correction": (r"\frac{m_t / (1 - \beta_1^t)}", r"\frac{m_t}"),
+}
+
+
+def in_formula(old: str, new: str) -> Callable[[Tree], None]:
+    """Plant a fault in the formula of Adam."""
+
+    def plant(tree: Tree) -> None:
+        for lang in ("en", "zh"):
+            page = f"docs/{lang}/{RULE}.md"
+            before, mark, after = tree.read(page).partition("<!-- formula: adam -->")
+            assert old in after, f"{page}: the formula of Adam no longer holds {old}"
+            tree.write(page, before + mark + after.replace(old, new, 1))
+
+    return plant
+
+
+for _name, (_old, _new) in FORMULAS.items():
+    fault(f"{_name} in a formula", f"{PROOFS}::test_adam", f"{PROOFS}::test_adam",
+          "the formula adam does not hold")(in_formula(_old, _new))
+
+
+@fault("formula whose proof is gone", f"tests/pages/test_formulas.py::test_every_display_formula_is_proven[en-{RULE}]",
+       "tests/pages/test_formulas.py::", "no test says `@pytest.mark.proves('adam')`")
+def no_proof(tree: Tree) -> None:
+    tree.replace(PROOFS, '@pytest.mark.proves("adam")\n', "")
+
+
+@fault("proof that cannot see a fault", f"{PROOFS}::test_adam", f"{PROOFS}::test_adam", "the proof stays green for")
+def blind_proof(tree: Tree) -> None:
+    tree.replace(PROOFS, '"eps": 0.1', '"eps": 0.0')
+    tree.replace(PROOFS, r'r"\varepsilon": 0.1', r'r"\varepsilon": 0.0')
+
+
 @fault("wrong gradient in the package", "tests/dlguide/test_backprop.py::test_a_batch_adds_up_its_samples[half_sse]",
        "tests/dlguide/test_backprop.py::test_a_batch_adds_up_its_samples", "not close")
 def wrong_gradient(tree: Tree) -> None:
