@@ -12,12 +12,29 @@ import torch
 from torch import Tensor
 
 
+# --8<-- [start:parts]
+def above(x: Tensor) -> Tensor:
+    """1 where x is above 0, else 0."""
+    return x.detach().sign().clamp_(min=0)  # much faster than torch.where
+
+
+def positive_part(x: Tensor) -> Tensor:
+    """Keep x above 0, else give 0; the slope at 0 is 0."""
+    return x.clamp(min=0) * above(x)
+
+
+def negative_part(x: Tensor) -> Tensor:
+    """Keep x up to 0, else give 0; the slope at 0 is 1."""
+    return x.clamp(max=1) * (1 - above(x))  # without clamp, infinity * 0 would be nan
+# --8<-- [end:parts]
+
+
 # --8<-- [start:sigmoid]
 def sigmoid(x: Tensor) -> Tensor:
     """1 / (1 + exp(-x)), without overflow."""
-    sign = torch.where(x >= 0, 1, -1)
-    e = torch.exp(-sign * x)  # e to the power -|x|: at most 1
-    return torch.where(x >= 0, 1, e) / (1 + e)
+    low = torch.exp(negative_part(x))  # e^x, and 1 where x > 0
+    high = torch.exp(-positive_part(x))  # e^-x, and 1 where x < 0
+    return low / (low + high)
 
 
 def sigmoid_derivative(x: Tensor) -> Tensor:
@@ -29,9 +46,9 @@ def sigmoid_derivative(x: Tensor) -> Tensor:
 # --8<-- [start:tanh]
 def tanh(x: Tensor) -> Tensor:
     """(exp(x) - exp(-x)) / (exp(x) + exp(-x)), without overflow."""
-    sign = torch.where(x >= 0, 1, -1)
-    e = torch.expm1(-2 * sign * x)  # e to the power -2|x|, minus 1
-    return -sign * e / (2 + e)
+    low = torch.expm1(2 * negative_part(x))  # e^2x - 1, and 0 where x > 0
+    high = torch.expm1(-2 * positive_part(x))  # e^-2x - 1, and 0 where x < 0
+    return (low - high) / (2 + low + high)
 
 
 def tanh_derivative(x: Tensor) -> Tensor:
@@ -43,7 +60,7 @@ def tanh_derivative(x: Tensor) -> Tensor:
 # --8<-- [start:softplus]
 def softplus(x: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
     """log(1 + exp(beta * x)) / beta, and x above the threshold."""
-    low = torch.where(beta * x > threshold, 0, beta * x)
+    low = (beta * x).clamp(max=threshold + 1)  # exp of a large number would overflow
     return torch.where(beta * x > threshold, x, torch.log1p(torch.exp(low)) / beta)
 
 
@@ -56,26 +73,26 @@ def softplus_derivative(x: Tensor, beta: float = 1, threshold: float = 20) -> Te
 # --8<-- [start:relu]
 def relu(x: Tensor) -> Tensor:
     """Keep x if it is positive, else give 0."""
-    return torch.where(x <= 0, 0, x)
+    return positive_part(x)
 
 
 def relu_derivative(x: Tensor) -> Tensor:
     """1 if x is positive, else 0."""
-    return (x > 0).to(x.dtype)  # at 0, where there is none, PyTorch takes 0
+    return above(x)  # at 0, where there is none, PyTorch takes 0
 # --8<-- [end:relu]
 
 
 # --8<-- [start:leaky-relu]
 def leaky_relu(x: Tensor, negative_slope: float | Tensor = 0.01) -> Tensor:
     """Keep x if it is positive, else a small part of it."""
-    return torch.where(x > 0, x, negative_slope * x)
+    return positive_part(x) + negative_slope * negative_part(x)
 
 
 def leaky_relu_derivative(
     x: Tensor, negative_slope: float | Tensor = 0.01
 ) -> Tensor:
     """1 if x is positive, else the small slope."""
-    return torch.where(x > 0, 1, negative_slope * torch.ones_like(x))
+    return above(x) + negative_slope * (1 - above(x))
 # --8<-- [end:leaky-relu]
 
 
@@ -95,7 +112,7 @@ def prelu_backward(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of x and of the weight."""
     grad_x = grad_output * prelu_derivative(x, weight)
-    share = grad_output * torch.where(x > 0, 0, x)  # what each entry adds
+    share = grad_output * negative_part(x)  # what each entry adds
     grad_weight = share.sum_to_size(per_channel(weight, x).shape)
     return grad_x, grad_weight.reshape(weight.shape)
 
@@ -112,14 +129,13 @@ def per_channel(weight: Tensor, x: Tensor) -> Tensor:
 # --8<-- [start:elu]
 def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
     """Keep x if it is positive, else give alpha * (exp(x) - 1)."""
-    low = torch.where(x > 0, 0, x)  # exp of a large x would overflow
-    return torch.where(x > 0, x, alpha * torch.expm1(low))
+    return positive_part(x) + alpha * torch.expm1(negative_part(x))  # one of them is 0
 
 
 def elu_derivative(x: Tensor, alpha: float = 1.0) -> Tensor:
     """1 if x is positive, else alpha * exp(x)."""
-    low = torch.where(x > 0, 0, x)
-    return torch.where(x > 0, 1, alpha * torch.exp(low))
+    left = alpha * torch.exp(negative_part(x))
+    return above(x) + left * (1 - above(x))
 # --8<-- [end:elu]
 
 

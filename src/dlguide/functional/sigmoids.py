@@ -12,7 +12,7 @@ def sigmoid(input: Tensor) -> Tensor:
 
     $$\sigma(x) = \frac{1}{1 + e^{-x}}$$
 
-    Computed from $e^{-|x|}$, which is at most 1, so that nothing overflows.
+    Computed from $e^{\min(x, 0)}$ and $e^{-\max(x, 0)}$, which are at most 1, so that nothing overflows.
 
     Args:
         input: $x$, any shape, floating point.

@@ -38,11 +38,13 @@ def test_collapse(formula):
     torch.testing.assert_close(formula("collapse").right(values), second(first(x)), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.proves("sigmoid", "quarter")
+@pytest.mark.proves("sigmoid", "quarter", "sigmoid-stable")
 def test_sigmoid(formula):
     values = {r"\sigma": lambda x: torch.sigmoid(torch.as_tensor(x)), r"\sigma'": slope(torch.sigmoid), "x": X}
     formula("sigmoid").holds(values)
     formula("quarter").holds(values)
+    formula("sigmoid-stable").holds(values)
+    assert torch.isfinite(formula("sigmoid-stable").right({**values, "x": torch.tensor([-1e4, 0, 1e4])})).all()
 
 
 @pytest.mark.proves("tanh")
@@ -94,6 +96,26 @@ def test_selu(formula):
     alpha, scale = selu_constants()
     formula("selu").holds({r"\operatorname{SELU}": F.selu, r"\alpha": alpha, r"\lambda": scale, "x": X})
     formula("selu-constants").holds({r"\alpha": alpha, r"\lambda": scale, r"\Phi": cdf})
+
+
+@pytest.mark.proves("selu-square", "selu-moments")
+def test_selu_integrals(formula):
+    """For any two constants, against the integrals themselves; f is torch's ELU, scaled."""
+    def density(v):
+        return NORMAL.log_prob(v).exp()
+
+    for k in (1.0, 2.0, -0.7):
+        formula("selu-square").holds({"k": k, "z": X, r"\varphi": density})
+        left = torch.linspace(-14, 0, 1_400_001, dtype=torch.float64)
+        area = torch.trapezoid(torch.exp(k * left) * density(left), left).item()
+        assert area == pytest.approx(math.exp(k**2 / 2) * cdf(-k).item(), rel=1e-9)
+    z = torch.linspace(-14, 14, 2_800_001, dtype=torch.float64)
+    alpha, scale = 0.7, 1.3
+    f = scale * F.elu(z, alpha)
+    mean, square = (torch.trapezoid(f**power * density(z), z) for power in (1, 2))
+    formula("selu-moments").holds({
+        r"\operatorname{E}(f(z))": mean, r"\operatorname{E}(f(z)^2)": square, r"\alpha": alpha, r"\lambda": scale,
+        r"\Phi": cdf}, rtol=1e-9)
 
 
 def test_selu_fixed_point():
