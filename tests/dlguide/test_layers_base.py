@@ -1,9 +1,18 @@
 """What the layers share: load_from_torch."""
 
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
+import dlguide.functional
+import dlguide.layers
 from dlguide.layers._base import Layer
 from dlguide.layers.activations import PReLU
 from dlguide.layers.linear import Linear
@@ -78,3 +87,34 @@ class ReLU(Layer):
 
 def test_no_state():
     assert isinstance(ReLU.load_from_torch(nn.ReLU()), ReLU)
+
+
+def pairs() -> Iterator[tuple[str, Callable[..., Any], Callable[..., Any]]]:
+    """Each public layer and function that has the name of one in torch.nn, with that one."""
+    for package, library in ((dlguide.layers, nn), (dlguide.functional, F)):
+        for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            for name, mine in vars(importlib.import_module(found.name)).items():
+                own = getattr(mine, "__module__", "").startswith(package.__name__)
+                if own and not name.startswith("_") and hasattr(library, name):
+                    yield name, mine, getattr(library, name)
+
+
+def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    try:
+        return dict(inspect.signature(function).parameters)
+    except ValueError:  # written in C++: Python knows nothing of its arguments
+        return {}
+
+
+def test_defaults_are_torchs():
+    """But for the dimension of a softmax, which theirs guesses with a warning, and the 0 of a padding, there None."""
+    compared, others = 0, set()
+    for name, mine, theirs in pairs():
+        want = parameters(theirs)
+        for argument, given in parameters(mine).items():
+            if argument in want:
+                compared += 1
+                if given.default != want[argument].default:
+                    others.add(f"{name}({argument})")
+    assert others == {"softmax(dim)", "log_softmax(dim)", "pad(value)"}
+    assert compared > 150
