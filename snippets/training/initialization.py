@@ -174,12 +174,13 @@ for name, draw in (
     ("normal", lambda W: W.normal_(0, 1 / math.sqrt(n))),
     ("orthogonal", init.orthogonal_),
 ):
-    product = torch.eye(n, dtype=torch.float64)
+    product = inverse = torch.eye(n, dtype=torch.float64)
     for _ in range(depth):
-        product = draw(torch.empty(n, n, dtype=torch.float64)) @ product
-    stretch = torch.linalg.svdvals(product)
+        W = draw(torch.empty(n, n, dtype=torch.float64))
+        product, inverse = W @ product, inverse @ torch.linalg.inv(W)
+    most, least = (torch.linalg.svdvals(M)[0] for M in (product, inverse))
     length = (product @ x).norm() / x.norm()
-    print(f"{name:10}  largest {stretch[0]:.1e}  smallest {stretch[-1]:.1e}"
+    print(f"{name:10}  largest {most:.0e}  smallest {1 / least:.0e}"
           f"  length of x times {length:.2f}")  # fmt: skip
 # --8<-- [end:stretch]
 

@@ -174,6 +174,24 @@ def test_default_loses_a_factor_of_six():
         assert (h.square().mean() / before).item() == pytest.approx(1 / 6, rel=0.2)
 
 
+def test_least_stretch_is_no_rounding_noise(page):
+    """The logarithms of the stretches of a normal matrix add up to that of its determinant."""
+    names = page(PAGE)
+    torch.manual_seed(0)
+    torch.randn(64, dtype=torch.float64)
+    W = torch.stack([torch.empty(64, 64, dtype=torch.float64).normal_(0, 1 / 8) for _ in range(30)])
+    q, logs = torch.eye(64, dtype=torch.float64), torch.zeros(64, dtype=torch.float64)
+    for one in W:  # by QR at every step, so that nothing cancels
+        q, r = torch.linalg.qr(one @ q)
+        logs += r.diagonal().abs().log()
+    inverse = torch.eye(64, dtype=torch.float64)
+    for one in W:
+        inverse = inverse @ torch.linalg.inv(one)
+    least = -torch.linalg.svdvals(inverse)[0].log().item()
+    assert least == pytest.approx(logs[-1].item(), rel=0.05)
+    assert names["least"].item() == pytest.approx(1, abs=1e-9)  # of the orthogonal matrices
+
+
 def check_lecun(lecun_normal: Callable[[Tensor, torch.Generator | None], Tensor]) -> bool:
     for shape in ((300, 200), (64, 32, 3, 3), (200, 30, 5)):
         tensor = torch.empty(shape)
