@@ -67,6 +67,19 @@ def test_equals_torch(name, theirs, options):
 
 
 @pytest.mark.parametrize(("name", "theirs", "options"), CASES, ids=IDS)
+def test_slope_at_0_whatever_that_of_clamp_is(name, theirs, options, monkeypatch):
+    """At its bound the slope of clamp is 0 or 1, by the version of PyTorch; here it is a half."""
+    zero = torch.zeros(1, dtype=torch.float64)
+    want = gradients(partial(theirs, **options), zero)[0]
+
+    def clamp(x, min=-math.inf, max=math.inf):
+        return torch.minimum(torch.maximum(x, x.new_tensor(min)), x.new_tensor(max))
+
+    monkeypatch.setattr(torch.Tensor, "clamp", clamp)
+    near(gradients(partial(getattr(A, name), **options), zero)[0], want)
+
+
+@pytest.mark.parametrize(("name", "theirs", "options"), CASES, ids=IDS)
 def test_infinite_and_nan(name, theirs, options):
     """Where torch gives a number, so do we; nan stays nan."""
     x = torch.tensor([math.inf, -math.inf, math.nan], dtype=torch.float64)
