@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -42,6 +43,7 @@ from docs._site.hooks import (  # noqa: E402
     results,
     serving,
     stamp,
+    styles,
 )
 
 log = get_plugin_logger("dlguide")
@@ -240,6 +242,8 @@ def on_post_page(output, page, config):
     if 'class="katex' in output:
         link = get_relative_url("assets/katex/katex.min.css", page.url)
         output = output.replace("</head>", f'<link rel="stylesheet" href="{link}"></head>', 1)
+    if "doc doc-" not in output:  # only the reference pages show what mkdocstrings wrote
+        output = re.sub(r'\s*<link rel="stylesheet" href="[^"]*_mkdocstrings\.css">', "", output)
     return on_post_template(output, "page.html", config)
 
 
@@ -270,5 +274,6 @@ def on_post_build(config):
             config.site_name, spec[lang].get("site_description") or config.site_description, roots[lang],
             {spec[other]["name"]: address for other, address in roots.items() if other != lang})
         indexes.write_texts(site / spec[lang]["dir"], head, built[lang], texts[lang], order)
-    if others.command != "serve":  # on this machine a whole font costs nothing
+    if others.command != "serve":  # on this machine whole fonts and style sheets cost nothing
         fonts.shrink(site, labs.CACHE.parent / "fonts")
+        styles.shrink(site)

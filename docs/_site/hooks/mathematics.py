@@ -45,7 +45,8 @@ def context() -> quickjs.Context:
 def katex(tex: str, display: bool) -> str:
     """Return the HTML and MathML of one formula."""
     try:
-        return str(context().eval(f"render({json.dumps(tex)}, {json.dumps(display)})"))
+        markup = str(context().eval(f"render({json.dumps(tex)}, {json.dumps(display)})"))
+        return re.sub(r"<annotation .*?</annotation>", "", markup, flags=re.S)  # the TeX once more, for nobody
     except quickjs.JSException as error:
         raise TexError(str(error).splitlines()[0]) from None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import markdown
 from pymdownx.snippets import SnippetPreprocessor
 
-from docs._site.hooks.figures import named
+from docs._site.hooks.figures import named, slim
 
 INCLUDE = re.compile(r'^[ \t]*-{1,}8<-{1,} "(?P<path>[^":]+)(?::(?P<section>[\w.-]+))?"[ \t]*$', re.M)
 FIGURE = re.compile(r'(?:<p>\s*)?<img alt="(?P<alt>[^"]*)" src="figure:(?P<name>[\w.-]+)"[^>]*>(?:\s*</p>)?')
@@ -67,7 +67,8 @@ def with_figures(content: str, path: str, folder: Path, complain: Callable[[str]
         if not file.is_file():
             complain(f"there is no figure {file.name} beside the page's snippet: run `make outputs`")
             return f'<p class="missing">{html.escape(alt)}</p>'
-        return f'<figure class="output figure">{named(file.read_text("utf-8").strip(), alt, f"f{count}")}</figure>'
+        drawing = named(slim(file.read_text("utf-8").strip()), alt, f"f{count}")
+        return f'<figure class="output figure">{drawing}</figure>'
 
     return FIGURE.sub(one, content)
 
