@@ -98,6 +98,15 @@ ax.legend()
 plt.show()
 # --8<-- [end:outlier]
 
+# --8<-- [start:classes]
+x = torch.tensor([3.0, 2.5, 0.0, 1.0], dtype=torch.float64)  # the first class is right
+powers = x.exp()
+print("e^x", powers.numpy().round(4), f"sum {powers.sum():.4f}")
+share = powers[0] / powers.sum()
+print(f"share {share:.4f}  L {-share.log():.4f}")
+print(f"torch {F.cross_entropy(x[None], torch.tensor([0])):.4f}")
+# --8<-- [end:classes]
+
 # --8<-- [start:bce]
 print("   s     p    BCELoss  slope    with logits  slope")
 for score in (4.0, 15.0, 20.0, 200.0):
