@@ -83,8 +83,8 @@ G = matrix([[1, 0], [0, 1], [1, -1]])  # dL/dY
 dA = G @ V.mT
 print("dA\n", dA)
 print("row sums", (A * dA).sum(-1))
-P = A * (dA - (A * dA).sum(-1, keepdim=True))
-print("P, each row sums to 0\n", P)
+dZ = A * (dA - (A * dA).sum(-1, keepdim=True))
+print("dZ, each row sums to 0\n", dZ)
 dQ, dK, dV = _attend_backward(G, A, Q, K, V, scale)
 print("dQ\n", dQ)
 # --8<-- [end:backward]

@@ -92,10 +92,10 @@ def scaled_dot_product_attention_backward(
     r"""Vector-Jacobian product of attention without dropout: the gradients of query, key and value.
 
     With $G = \frac{\partial L}{\partial Y}$ and $\dot A = G V^\top$, the gradient at the scores is
-    $P = A \odot (\dot A - \operatorname{rowsum}(A \odot \dot A))$, and
+    $\dot Z = A \odot (\dot A - \operatorname{rowsum}(A \odot \dot A))$, and
 
-    $$\frac{\partial L}{\partial V} = A^\top G, \qquad \frac{\partial L}{\partial Q} = \frac{P K}{\sqrt{E}}, \qquad
-    \frac{\partial L}{\partial K} = \frac{P^\top Q}{\sqrt{E}}$$
+    $$\frac{\partial L}{\partial V} = A^\top G, \qquad \frac{\partial L}{\partial Q} = \frac{\dot Z K}{\sqrt{E}}, \qquad
+    \frac{\partial L}{\partial K} = \frac{\dot Z^\top Q}{\sqrt{E}}$$
 
     Args:
         grad_output: $G$, shape (..., L, D), of the shape of the output.
@@ -208,20 +208,20 @@ def _prepare(
         mask = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).tril()
     if not k.shape[-2]:
         return (q @ k.mT), k, v, factor  # no keys: nothing to weigh
-    return _weights(q, k, _additive(mask, q), factor), k, v, factor
+    return _weights(q, k, None if mask is None else _additive(mask, q), factor), k, v, factor
 
 
-def _additive(mask: Tensor | None, like: Tensor) -> Tensor | None:
-    if mask is not None and mask.dtype == torch.bool:
+def _additive(mask: Tensor, like: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
         return torch.zeros(mask.shape, dtype=like.dtype, device=like.device).masked_fill(~mask, -math.inf)
-    if mask is not None and not mask.is_floating_point():
+    if not mask.is_floating_point():
         raise RuntimeError(f"expected attn_mask of booleans or of floats that are added, got {mask.dtype}: use .bool()")
     return mask
 
 
 def _shared(q: Tensor, x: Tensor) -> int:
     if q.ndim < 3 or x.ndim < 3 or q.shape[-3] % x.shape[-3]:
-        raise RuntimeError(f"expected as many query heads as key heads, or twice, …, got {_sizes(q)}, {_sizes(x)}")
+        raise RuntimeError(f"expected query heads that the key heads divide, got {_sizes(q)}, {_sizes(x)}")
     return q.shape[-3] // x.shape[-3]
 
 

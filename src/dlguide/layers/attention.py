@@ -143,10 +143,9 @@ class MultiheadAttention(Layer):
         if attn_mask is not None:
             total = _additive(~attn_mask if attn_mask.dtype == torch.bool else attn_mask, q)
             if attn_mask.ndim == 3:  # (N · heads, L, S)
-                total = total.unflatten(0, (-1, self.num_heads)) if total is not None else None
+                total = total.unflatten(0, (-1, self.num_heads))
         if padding is not None:
             added = _additive(~padding if padding.dtype == torch.bool else padding, q)
-            assert added is not None
             added = added[..., None, None, :] if padding.ndim == 2 else added
             total = added if total is None else total + added
         return total

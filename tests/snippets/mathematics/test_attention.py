@@ -30,8 +30,8 @@ def run(request):
     scores = q @ k.mT / 2 + mask
     a = softmax(scores)
     y = a @ v
-    found = dict(zip("SAQKV", torch.autograd.grad(y, [scores, a, q, k, v], grad, retain_graph=True), strict=True))
-    return {"Q": q, "K": k, "V": v, "M": mask, "E": 4, "G": grad, "A": a, "S": scores, "d": found}
+    found = dict(zip("ZAQKV", torch.autograd.grad(y, [scores, a, q, k, v], grad, retain_graph=True), strict=True))
+    return {"Q": q, "K": k, "V": v, "M": mask, "E": 4, "G": grad, "A": a, "Z": scores, "d": found}
 
 
 @pytest.mark.proves("attention")
@@ -43,7 +43,7 @@ def test_attention(run, formula):
 @pytest.mark.proves("weights")
 def test_weights(run, formula):
     for i, j in itertools.product(range(1, 4), range(1, 6)):
-        formula("weights").holds({"A": run["A"], "S": run["S"], "i": i, "j": j})
+        formula("weights").holds({"A": run["A"], "Z": run["Z"], "i": i, "j": j})
 
 
 @pytest.mark.proves("variance")
@@ -71,15 +71,16 @@ def test_value_gradient(run, formula):
 @pytest.mark.proves("score-gradient")
 def test_score_gradient(run, formula):
     for i, j in itertools.product(range(1, 4), range(1, 6)):
-        formula("score-gradient").holds({"P": run["d"]["S"], "A": run["A"], r"\dot A": run["d"]["A"], "i": i, "j": j})
-    assert run["d"]["S"].sum(-1).abs().max() < 1e-14
+        formula("score-gradient").holds({r"\dot Z": run["d"]["Z"], "A": run["A"], r"\dot A": run["d"]["A"],
+                                         "i": i, "j": j})
+    assert run["d"]["Z"].sum(-1).abs().max() < 1e-14
 
 
 @pytest.mark.proves("query-gradient")
 def test_query_gradient(run, formula):
     d = run["d"]
     formula("query-gradient").holds({
-        r"\frac{\partial L}{\partial Q}": d["Q"], r"\frac{\partial L}{\partial K}": d["K"], "P": d["S"],
+        r"\frac{\partial L}{\partial Q}": d["Q"], r"\frac{\partial L}{\partial K}": d["K"], r"\dot Z": d["Z"],
         "K": run["K"], "Q": run["Q"], "E": 4})
 
 
@@ -93,7 +94,7 @@ def test_heads(formula):
     q, k, v = ((x @ W.T + b).unflatten(-1, (3, 2)).transpose(0, 1) for W, b in
                zip(layer.in_proj_weight.chunk(3), layer.in_proj_bias.chunk(3), strict=True))
     formula("heads").holds({
-        "Y": layer(x, x, x)[0], "H": F.scaled_dot_product_attention(q, k, v), "h": 3, "b": layer.out_proj.bias,
+        "Y": layer(x, x, x)[0], "H": F.scaled_dot_product_attention(q, k, v), "h": 3, "b_o": layer.out_proj.bias,
         "W": torch.stack(layer.out_proj.weight.chunk(3, dim=1))})
     assert sum(p.numel() for p in layer.parameters()) == 4 * 6 * 6 + 4 * 6
 
@@ -128,9 +129,9 @@ def test_rotation(formula):
     for a, b, angle in [(1.0, 0.0, 0.4), (0.3, -2.0, 1.0), (-1.0, 0.7, 3.0)]:
         turn = torch.polar(*torch.tensor([1.0, angle], dtype=torch.float64))
         turned = torch.complex(*torch.tensor([a, b], dtype=torch.float64)) * turn
-        formula("rotation").holds({"a'": turned.real, "b'": turned.imag, "a": a, "b": b, r"\varphi": angle})
+        formula("rotation").holds({"u'": turned.real, "w'": turned.imag, "u": a, "w": b, r"\varphi": angle})
     x = torch.tensor([[0.0, 0.0], [0.3, -2.0]], dtype=torch.float64)
-    by_formula = formula("rotation").right({"a'": 0, "b'": 0, "a": 0.3, "b": -2.0, r"\varphi": 1.0})
+    by_formula = formula("rotation").right({"u'": 0, "w'": 0, "u": 0.3, "w": -2.0, r"\varphi": 1.0})
     torch.testing.assert_close(rotary_encoding(x)[1], by_formula.flatten())
 
 
