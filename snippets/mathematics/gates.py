@@ -151,6 +151,21 @@ print("dlguide   ", gru_cell(x, h, *cell.parameters()).detach().numpy().round(4)
 print("Cho et al.", gru_1406_1078(x, h, *cell.parameters()).detach().numpy().round(4))
 # --8<-- [end:variants]
 
+# --8<-- [start:gru-backward]
+x, h, bar = tensor([1.0]), tensor([0.5]), tensor([1.0])  # bar is dL/dh_t
+dn = bar * (1 - z) * (1 - n**2)
+dz = bar * (h - n) * z * (1 - z)
+dr = dn * m * r * (1 - r)
+old = bar * z + w_hh[0] * dr + w_hh[1] * dz + w_hh[2] * dn * r
+print(f"1 - n^2 {1 - n.item() ** 2:.4f}   r (1 - r) {(r * (1 - r)).item():.4f}")
+print("dr, dz, dn, old", *(f"{value.item():8.4f}" for value in (dr, dz, dn, old)))
+
+leaves = [t.clone().requires_grad_() for t in (b_ih, h)]
+result = torch.gru_cell(x[None], leaves[1][None], w_ih, w_hh, leaves[0], b_hh)
+of_b, of_h = torch.autograd.grad(result.sum(), leaves)
+print("autograd       ", *(f"{value:8.4f}" for value in (*of_b, of_h.item())))
+# --8<-- [end:gru-backward]
+
 # --8<-- [start:gru-same]
 x, h = (torch.randn(4, k).double().requires_grad_() for k in (3, 2))
 result = cell(x, h)
