@@ -115,8 +115,8 @@ def test_gradients_of_weights_and_biases(formula: Formula) -> None:
         net = unrolled(seed)
         w = net.cell
         behind_nothing = torch.cat([torch.full((1, INPUT), torch.nan).double(), net.x])  # x_1 stands at 1
-        values = {r"\delta": columns(net.deltas), "x": columns(behind_nothing), "h": columns(torch.stack(net.h)), "T": T,
-                  partial("W_{hh}"): net.grad(w.weight_hh), partial("W_{ih}"): net.grad(w.weight_ih)}
+        values = {r"\delta": columns(net.deltas), "x": columns(behind_nothing), "h": columns(torch.stack(net.h)),
+                  "T": T, partial("W_{hh}"): net.grad(w.weight_hh), partial("W_{ih}"): net.grad(w.weight_ih)}
         formula("gradient-hh").holds(values, first=0)
         for bias in (w.bias_ih, w.bias_hh):
             formula("gradient-ih").holds({**values, partial("b"): net.grad(bias)[:, None]}, first=0)
