@@ -385,3 +385,21 @@ def test_huber_lies_below_both(error, delta):
     value = losses.huber_loss(x, zero, delta=delta).item()
     assert value <= 0.5 * error**2 + 1e-9
     assert value <= delta * abs(error) + 1e-9
+
+
+def test_the_logarithm_of_almost_certain_answers():
+    """1 - p rounds to 1 for a tiny p, so that log(1 - p) would be 0."""
+    p, no = torch.tensor([1e-20, 1e-9, 1e-3], dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+    ours = losses.binary_cross_entropy(p, no, reduction="none")
+    torch.testing.assert_close(ours, F.binary_cross_entropy(p, no, reduction="none"), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("options", [{"swap": True}, {"p": INF}, {"p": INF, "swap": True}], ids=str)
+def test_equal_distances_share_the_slope(options):
+    """The negative is as far from the anchor as from the positive, and both entries of a difference are the largest."""
+    rows = ([[0.0, 0.0]], [[2.0, 2.0]], [[2.0, 0.0]])
+    a, b, c = (torch.tensor(row, dtype=torch.float64, requires_grad=True) for row in rows)
+    theirs = F.triplet_margin_loss(a, b, c, eps=0.0, **options)
+    truth = torch.autograd.grad(theirs, (a, b, c))
+    for found, true in zip(losses.triplet_margin_loss_gradient(a, b, c, eps=0.0, **options), truth, strict=True):
+        torch.testing.assert_close(found, true, rtol=1e-12, atol=0)

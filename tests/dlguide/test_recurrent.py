@@ -394,6 +394,7 @@ def test_functions_refuse_what_does_not_fit(kind):
     weights = (z(h, 3), z(h, 4))
     for x, sizes, said in [(z(2, 3), None, r"\[T, N, input_size\]"), (z(0, 2, 3), None, "larger than 0"),
                            (z(4, 3), [2, 1], r"\[3, input_size\]"), (z(3, 3), [1, 2], "never grow"),
+                           (z(2, 3), [2, 0], "never grow"),
                            (z(5, 2, 4), None, "w_ih of shape"), (z(3, 3), [3], "state of shape")]:
         with pytest.raises(RuntimeError, match=said):
             forward(x, state, *weights, **options, batch_sizes=None if sizes is None else torch.tensor(sizes))

@@ -33,17 +33,17 @@ def carry(new: Tensor, old: Tensor) -> Tensor:
 
 
 def weight_gradients(
-    d_x: Sequence[Tensor], d_h: Sequence[Tensor], x: Sequence[Tensor], h: Sequence[Tensor],
+    d_x: list[Tensor], d_h: list[Tensor], x: list[Tensor], h: list[Tensor],
     b_ih: Tensor | None, b_hh: Tensor | None,
 ) -> Gradients:  # fmt: skip
     """The sum over time steps and examples.
 
     `d_x` and `d_h` are the gradients of what each step adds up: W_ih x + b_ih and W_hh h + b_hh.
     """
-    by_x, by_h = torch.cat([*d_x]), torch.cat([*d_h])  # rows of all steps: the matrix product adds them up
+    by_x, by_h = torch.cat(d_x), torch.cat(d_h)  # rows of all steps: the matrix product adds them up
     return (
-        by_x.T @ torch.cat([*x]),
-        by_h.T @ torch.cat([*h]),
+        by_x.T @ torch.cat(x),
+        by_h.T @ torch.cat(h),
         None if b_ih is None else by_x.sum(0),
         None if b_hh is None else by_h.sum(0),
     )

@@ -16,7 +16,6 @@ from dlguide.functional._recurrent import (
     weight_gradients,
 )
 
-Gates = tuple[Tensor, Tensor, Tensor, Tensor]
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None]
 
 

@@ -17,7 +17,6 @@ from dlguide.functional._recurrent import (
 )
 
 Pair = tuple[Tensor, Tensor]  # the state: h and c
-Gates = tuple[Tensor, Tensor, Tensor, Tensor]
 Gradients = tuple[Tensor, Pair, Tensor, Tensor, Tensor | None, Tensor | None]
 
 

@@ -152,6 +152,7 @@ def triplet_margin_loss_gradient(
         (push + swapped).sum_to_size(negative.shape),
     )
 
+
 def _expect_triplet(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -> None:
     if margin <= 0:
         raise ValueError(f"margin is {margin}, but it is the distance to be kept: give a number above 0.")
