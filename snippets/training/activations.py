@@ -138,7 +138,8 @@ torch.manual_seed(0)
 h = torch.randn(1000, 256) * 3 + 1  # neither mean 0 nor variance 1
 for layer in range(33):
     if layer in (0, 1, 2, 8, 32):
-        print(f"layer {layer:2}  mean {h.mean():6.2f}  variance {h.var():6.2f}")
+        mean = round(h.mean().item(), 2) + 0  # no -0.00
+        print(f"layer {layer:2}  mean {mean:6.2f}  variance {h.var():6.2f}")
     h = selu(h @ torch.randn(256, 256) / math.sqrt(256))
 # --8<-- [end:selu-layers]
 
