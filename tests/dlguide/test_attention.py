@@ -1,5 +1,6 @@
 """Attention and positional encodings against torch: values, gradients by hand and by autograd, options, bad input."""
 
+import inspect
 import math
 
 import pytest
@@ -209,6 +210,16 @@ def test_multi_head_attention_starts_and_loads_as_torch():
                 kind(*bad)
     with pytest.raises(ValueError, match="not offered"):
         MultiheadAttention.load_from_torch(nn.MultiheadAttention(8, 2, add_bias_kv=True))
+    for option in ("add_bias_kv", "add_zero_attn"):
+        with pytest.raises(NotImplementedError, match=option):
+            MultiheadAttention(8, 2, **{option: True})
+    both = [kind(8, 2, 0.1, False, False, False, 5, 3, True, "cpu", torch.float64)  # in PyTorch's order
+            for kind in (nn.MultiheadAttention, MultiheadAttention)]
+    shapes = [{name: (p.shape, p.dtype) for name, p in layer.named_parameters()} for layer in both]
+    assert shapes[0] == shapes[1]
+    assert both[0].batch_first == both[1].batch_first
+    assert list(inspect.signature(MultiheadAttention).parameters) == list(
+        inspect.signature(nn.MultiheadAttention).parameters)
     x = torch.zeros(3, 8)
     for layer in (nn.MultiheadAttention(8, 2), MultiheadAttention(8, 2)):
         with pytest.raises(AssertionError):

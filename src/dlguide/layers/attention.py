@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,15 +30,19 @@ class MultiheadAttention(Layer):
         num_heads: $h$, divides $E$.
         dropout: probability with which an attention weight is dropped while training.
         bias: whether there are $b_q, b_k, b_v, b_o$.
+        add_bias_kv: must be False.
+        add_zero_attn: must be False.
         kdim: the numbers of a key; None: $E$.
         vdim: the numbers of a value; None: $E$.
         batch_first: whether inputs and output are (N, L, E) instead of (L, N, E).
+        device: where the parameters are made.
+        dtype: their floating point type.
 
     Returns:
         A layer that returns (output, weights) as `torch.nn.MultiheadAttention`; its parameters have the same names.
-        `add_bias_kv` and `add_zero_attn` are not offered.
 
     Raises:
+        NotImplementedError: `add_bias_kv` or `add_zero_attn` is set.
         ValueError: a size is below 1.
         AssertionError: `num_heads` does not divide `embed_dim`, as PyTorch raises it.
 
@@ -67,29 +72,34 @@ class MultiheadAttention(Layer):
     v_proj_weight: nn.Parameter
 
     def __init__(
-        self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True, kdim: int | None = None,
-        vdim: int | None = None, batch_first: bool = False,
+        self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True, add_bias_kv: bool = False,
+        add_zero_attn: bool = False, kdim: int | None = None, vdim: int | None = None, batch_first: bool = False,
+        device: torch.device | str | None = None, dtype: torch.dtype | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
+        if add_bias_kv or add_zero_attn:
+            raise NotImplementedError("expected add_bias_kv=False and add_zero_attn=False: torch.nn has these options")
         if embed_dim < 1 or num_heads < 1:
             raise ValueError(f"expected embed_dim and num_heads of at least 1, got {embed_dim} and {num_heads}")
         if embed_dim % num_heads:
             raise AssertionError(f"expected num_heads that divides embed_dim={embed_dim}, got {num_heads}: change one")
         self.embed_dim, self.num_heads, self.dropout, self.batch_first = embed_dim, num_heads, dropout, batch_first
         self.kdim, self.vdim = kdim or embed_dim, vdim or embed_dim
-        self.out_proj = Linear(embed_dim, embed_dim, bias)
+        self.out_proj = Linear(embed_dim, embed_dim, bias, device, dtype)
+        empty = partial(torch.empty, device=device, dtype=dtype)
         if self.kdim == self.vdim == embed_dim:  # PyTorch keeps the three matrices in one where it can
-            self.in_proj_weight = nn.Parameter(torch.empty(3 * embed_dim, embed_dim))
+            self.in_proj_weight = nn.Parameter(empty(3 * embed_dim, embed_dim))
         else:
             sizes = {"q": embed_dim, "k": self.kdim, "v": self.vdim}
             for name, size in sizes.items():
-                self.register_parameter(f"{name}_proj_weight", nn.Parameter(torch.empty(embed_dim, size)))
-        self.in_proj_bias = nn.Parameter(torch.zeros(3 * embed_dim)) if bias else None
+                self.register_parameter(f"{name}_proj_weight", nn.Parameter(empty(embed_dim, size)))
+        self.in_proj_bias = nn.Parameter(empty(3 * embed_dim)) if bias else None
         for name, p in self.named_parameters():
             if name.endswith("proj_weight"):
                 xavier_uniform_(p)
-        if self.out_proj.bias is not None:
-            nn.init.zeros_(self.out_proj.bias)
+        for b in (self.in_proj_bias, self.out_proj.bias):
+            if b is not None:
+                nn.init.zeros_(b)
 
     # --8<-- [start:forward]
     def forward(
