@@ -119,6 +119,15 @@ def test_recursion(formula):
                                         "w_t": before["w_t"], "w_{t+1}": step["w_t"]})
 
 
+@pytest.mark.proves("nesterov-recursion")
+def test_nesterov_recursion(formula):
+    for h in (0.5, 3.0):
+        steps = history(lambda w, t, h=h: h * w, momentum=MU, nesterov=True)
+        for before, step in itertools.pairwise(steps):
+            formula("nesterov-recursion").holds({r"\mu": MU, r"\eta": ETA, "h": h, "w_{t-1}": before["w_{t-1}"],
+                                                 "w_t": before["w_t"], "w_{t+1}": step["w_t"]})
+
+
 def radius(step: float, momentum: float, nesterov: bool = False) -> float:
     """The size of the larger eigenvalue of what torch does to (w, buffer) in a step, for h = 1."""
     columns = []
@@ -224,7 +233,7 @@ def asgd(start: float) -> list[dict]:
 def test_asgd(formula):
     for before, step in itertools.pairwise(asgd(3)):
         formula("asgd").holds({
-            **step, r"\Lambda": 0.4, r"\eta_t": before["now"]["eta"], r"\mu_t": before["now"]["mu"],
+            **step, r"\Lambda": 0.4, r"\eta_t": before["now"]["eta"], r"\nu_t": before["now"]["mu"],
             r"\bar w_t": step["now"]["ax"], r"\bar w_{t-1}": before["now"]["ax"]})
 
 
@@ -233,7 +242,7 @@ def test_asgd_rates(formula):
     for step in asgd(3):
         formula("asgd-rates").holds({
             r"\eta": ETA, r"\Lambda": 0.4, r"\alpha": 0.6, "t": step["t"], "t_0": 3,
-            r"\eta_{t+1}": step["now"]["eta"], r"\mu_{t+1}": step["now"]["mu"]})
+            r"\eta_{t+1}": step["now"]["eta"], r"\nu_{t+1}": step["now"]["mu"]})
 
 
 @pytest.mark.proves("mean")
