@@ -171,9 +171,12 @@ def test_scaling_gap(formula):
     for k, lr in itertools.product((2, 3, 8), (0.125, 0.5, 2.0)):
         def slope(w, t):
             return h * (w - lowest)
-        formula("scaling-gap").holds({
-            "w_k": descend(start, lr, slope, k)[-1], r"\hat w": descend(start, k * lr, slope, 1)[-1],
-            "k": k, r"\eta": lr, "h": h, "w_0": start, "w^*": lowest})
+        values = {"w_k": descend(start, lr, slope, k)[-1], r"\hat w": descend(start, k * lr, slope, 1)[-1],
+                  "k": k, r"\eta": lr, "h": h, "w_0": start, "w^*": lowest}
+        formula("scaling-gap").holds(values)
+        if k == 2:  # the bound is reached
+            gap = abs(values["w_k"] - values[r"\hat w"])
+            assert math.isclose(gap, formula("scaling-gap").right(values), rel_tol=1e-9)
 
 
 @pytest.mark.proves("total-norm", "clip-norm", "clip-value")
