@@ -210,7 +210,8 @@ for name, call in calls.items():
 # --8<-- [end:autocast-list]
 
 # --8<-- [start:tf32]
-print(torch.get_float32_matmul_precision())
+print("products:", torch.get_float32_matmul_precision())
+print("convolutions may use TF32:", torch.backends.cudnn.allow_tf32)
 # --8<-- [end:tf32]
 
 # --8<-- [start:cancellation]

@@ -69,10 +69,10 @@ def test_sums(formula, page):
     for seed, dtype in itertools.product(range(3), (torch.bfloat16, torch.float16, torch.float32)):
         torch.manual_seed(seed)
         x = torch.randn(512).to(dtype)
-        names = {"s": x.double().sum(), "x": x.double(), "n": 512, "u": torch.finfo(dtype).eps / 2}
-        formula("sum-error").holds({**names, r"\hat s": one_by_one(x).double()})
-        formula("pairwise-error").holds({**names, r"\hat s": pairwise(x).double()})
-        right = formula("pairwise-error").right(names | {r"\hat s": 0.0})
+        names = {"y": x.double().sum(), "x": x.double(), "n": 512, "u": torch.finfo(dtype).eps / 2}
+        formula("sum-error").holds({**names, r"\hat y": one_by_one(x).double()})
+        formula("pairwise-error").holds({**names, r"\hat y": pairwise(x).double()})
+        right = formula("pairwise-error").right(names | {r"\hat y": 0.0})
         assert torch.isclose(right, 9 * names["u"] * x.double().abs().sum())
 
 
@@ -83,9 +83,9 @@ def test_the_bounds_of_sums_are_nearly_reached(formula, page):
         u = torch.finfo(dtype).eps / 2
         for name, add, n, lost in [("sum-error", "one_by_one", 16, 15), ("pairwise-error", "pairwise", 4, 2)]:
             x = torch.tensor([1.0] + [u] * lost + [0.0] * (n - 1 - lost), dtype=dtype)
-            found = {r"\hat s": page(PAGE)[add](x).double(), "s": x.double().sum(), "x": x.double(), "n": n, "u": u}
+            found = {r"\hat y": page(PAGE)[add](x).double(), "y": x.double().sum(), "x": x.double(), "n": n, "u": u}
             formula(name).holds(found)
-            assert found["s"] - found[r"\hat s"] > 0.97 * formula(name).right(found)
+            assert found["y"] - found[r"\hat y"] > 0.97 * formula(name).right(found)
 
 
 @pytest.mark.proves("stops")
@@ -149,7 +149,7 @@ def test_scaler(formula):
     for slope, (_, scale) in zip(SLOPES, scales(SLOPES), strict=True):
         bad = int(not math.isfinite(slope))
         good = 0 if bad else good + 1
-        formula("scaler").holds({"S_{t+1}": scale, "S_t": before, "q": bad, "n": good, "N": 3})
+        formula("scaler").holds({"S_{t+1}": scale, "S_t": before, "q": bad, "j": good, "N": 3})
         before, good = scale, 0 if good == 3 else good
 
 
