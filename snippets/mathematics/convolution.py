@@ -233,9 +233,9 @@ print(max_pool2d_backward(tensor([[[1, 10]]]), row, (1, 2), 1)[0].tolist())
 # --8<-- [start:adaptive]
 from dlguide.functional.adaptive_average_pooling import adaptive_avg_pool1d
 
-n, o = 5, 3
-for i in range(o):
-    first, end = i * n // o, -(-(i + 1) * n // o)
+n, m = 5, 3
+for i in range(m):
+    first, end = i * n // m, -(-(i + 1) * n // m)
     print(f"window {i}: {first} to {end - 1}")
 line = tensor([[1, 2, 3, 4, 5]])
 print(adaptive_avg_pool1d(line, 3).tolist(), F.adaptive_avg_pool1d(line, 3).tolist())

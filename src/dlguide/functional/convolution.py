@@ -115,11 +115,11 @@ def conv2d(
 ) -> Tensor:  # fmt: skip
     r"""Slide a kernel over a picture and take the sum of products at each place.
 
-    $$y_{o,i,j} = b_o + \sum_c \sum_a \sum_b w_{o,c,a,b}\, x_{c,\, i s + a d - p,\, j s + b d - p}$$
+    $$y_{o,i,j} = b_o + \sum_c \sum_a \sum_e w_{o,c,a,e}\, x_{c,\, i s + a d - p,\, j s + e d - p}$$
 
-    Entries of $x$ outside the input are 0. $i$ counts places (with $j$), $a$ entries of the kernel, $c$ the channels of
-    one group, $o$ output channels, $s$ is `stride`, $d$ `dilation`, $p$ `padding`. A pair of
-    options gives the rows their number first, then the columns.
+    Entries of $x$ outside the input are 0. $i$ and $j$ count places, $a$ and $e$ entries of the kernel, $c$ the
+    channels of one group, $o$ output channels, $s$ is `stride`, $d$ `dilation`, $p$ `padding`. A pair of options gives
+    the rows their number first, then the columns.
 
     Args:
         input: $x$, of shape (N, C_in, H, W) or (C_in, H, W); floating point.

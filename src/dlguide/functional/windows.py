@@ -20,7 +20,7 @@ def _view(x: Tensor, kernel: Numbers, stride: Numbers, dilation: Numbers) -> Ten
     within = [d * m for d, m in zip(dilation, memory, strict=True)]
     between = [s * m for s, m in zip(stride, memory, strict=True)]
     shape = [*x.shape[:-dims], *kernel, *count]
-    return x.as_strided(shape, [*outer, *within, *between], x.storage_offset())
+    return x.as_strided(shape, [*outer, *within, *between])
 # --8<-- [end:windows]
 
 

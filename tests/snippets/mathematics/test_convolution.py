@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,6 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
+
+from tests.pages.project import page_path
+from tests.snippets.sums import check_sums
 
 PAGE = "mathematics/convolution"
 Formula = Callable[[str], Any]
@@ -68,9 +72,9 @@ def test_sizes(formula: Formula) -> None:
     for n, k, s, p, d in ((7, 3, 1, 0, 1), (28, 5, 2, 2, 1), (9, 2, 3, 1, 3), (12, 3, 4, 2, 2), (5, 5, 1, 0, 1)):
         m = F.conv1d(torch.zeros(1, 1, n), torch.zeros(1, 1, k), None, s, p, d).shape[2]
         formula("size").holds({"m": m, "n": n, "k": k, "s": s, "p": p, "d": d})
-        for q in range(max(s, d)):
-            back = F.conv_transpose1d(torch.zeros(1, 1, m), torch.zeros(1, 1, k), None, s, p, q, 1, d).shape[2]
-            formula("transposed-size").holds({"n": back, "m": m, "k": k, "s": s, "p": p, "d": d, "q": q})
+        for u in range(max(s, d)):
+            back = F.conv_transpose1d(torch.zeros(1, 1, m), torch.zeros(1, 1, k), None, s, p, u, 1, d).shape[2]
+            formula("transposed-size").holds({"n": back, "m": m, "k": k, "s": s, "p": p, "d": d, "u": u})
 
 
 @pytest.mark.proves("conv2d")
@@ -127,7 +131,7 @@ def test_adaptive_windows(formula: Formula) -> None:
         matrix = as_matrix(partial(F.adaptive_avg_pool1d, output_size=o), n)
         for i in range(o):
             own = matrix[i].nonzero().flatten()
-            formula("adaptive").holds({"f_i": int(own[0]), "e_i": int(own[-1]) + 1, "i": i, "n": n, "o": o})
+            formula("adaptive").holds({"f_i": int(own[0]), "e_i": int(own[-1]) + 1, "i": i, "n": n, "m": o})
 
 
 @pytest.mark.proves("parameters", "multiplications")
@@ -169,6 +173,7 @@ def test_exercise_input(page: Page) -> None:
     assert check_input(page(PAGE)["gradient_of_input"])
     assert not check_input(lambda g, w: F.conv1d(g[None], w[None, None], padding=len(w) - 1)[0])  # not flipped
     assert not check_input(lambda g, w: F.conv1d(g[None], w.flip(0)[None, None], padding=len(w) // 2)[0])
+    assert not check_input(lambda g, w: F.conv1d(g.flip(0)[None], w[None, None], padding=len(w) - 1)[0])
 
 
 def check_blur(blur: Callable[[Tensor, int], Tensor]) -> bool:
@@ -193,7 +198,10 @@ def test_exercise_blur(page: Page) -> None:
     def brighter(pictures: Tensor, k: int) -> Tensor:
         return F.conv2d(pictures, pictures.new_full((3, 1, k, k), 1 / k), padding=k // 2, groups=3)
 
-    for wrong in (mixed, smaller, brighter):
+    def only_inside(pictures: Tensor, k: int) -> Tensor:
+        return F.avg_pool2d(pictures, k, 1, k // 2, count_include_pad=False)
+
+    for wrong in (mixed, smaller, brighter, only_inside):
         assert not check_blur(wrong)
 
 
@@ -203,3 +211,31 @@ def test_the_page_shows_what_it_claims(page: Page) -> None:
     assert names["same"] is True  # two convolutions without ReLU are one
     assert names["broken"][:-1](torch.rand(1, 1, 28, 28)).shape[1] == 64 * 5 * 5
     assert not torch.equal(names["M"] @ names["M"].T, torch.eye(3, dtype=torch.float64))
+    below = torch.tensor([[-3.0, 1.0, 0.0]])
+    assert F.lp_pool1d(below, 1, 3) == -2  # no absolute values
+    assert F.lp_pool1d(below, 3.0, 3).isnan()
+    sizes = {n: F.conv1d(torch.zeros(1, 1, n), torch.zeros(1, 1, 3), stride=3).shape[2] for n in range(6, 9)}
+    assert len(set(sizes.values())) == 1  # with stride 3, three sizes become one
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_table_of_symbols_holds_the_example(page: Page, lang: str) -> None:
+    names, found = page(PAGE), 0
+    lines = page_path(PAGE, lang).read_text("utf-8").splitlines()
+    rows = [line.split(" | ") for line in lines if line.startswith("| $")]
+    for symbol, _, _, numbers, code in rows:
+        shown = [int(number) for number in re.findall(r"-?\d+", numbers.replace("−", "-"))]
+        if symbol.strip("| $") in tuple("xwygz"):
+            value = names[re.findall(r"`(\w+)`", code)[0]]
+            assert shown == value.tolist(), symbol
+            found += 1
+        elif "X" in symbol:
+            windows = F.unfold(names["x"][None, None, None], (1, 3))[0]
+            assert shown == [*windows.flatten().tolist(), *names["w"].tolist(), *(names["w"] @ windows).tolist()]
+            found += 1
+    assert found == 6
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_sums_in_the_text_are_right(lang: str) -> None:
+    assert check_sums(PAGE, lang) >= 8
