@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dlguide import optim
+from tests.snippets.sums import check_sums
 
 PAGE = "training/optimizers"
 T = 60  # steps
@@ -217,6 +218,12 @@ def test_exercise_adam(page):
         state["v"] = 0.999 * state.get("v", 0) + 0.001 * g * g
         w -= lr * state["m"] / (1 - 0.9 ** state["t"]) / (state["v"] / (1 - 0.999 ** state["t"]) + 1e-8)
 
+    def inside_the_root(w, g, state, lr):
+        solution(w, g, state, lr)
+        m, v = state["m"] / (1 - 0.9 ** state["t"]), state["v"] / (1 - 0.999 ** state["t"])
+        w += lr * m / (v.sqrt() + 1e-8) - lr * m / (v + 1e-8).sqrt()
+
+    assert not check_adam(inside_the_root)
     assert not check_adam(uncorrected)
     assert not check_adam(without_root)
 
@@ -240,9 +247,17 @@ def test_exercise_limit(page):
     assert not check_limit(lambda a: 2 / a.diagonal().max().item())
 
 
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_sums_in_the_text_are_right(lang):
+    assert check_sums(PAGE, lang) >= 3
+
+
 def test_the_page_shows_what_it_claims(page):
     names = page(PAGE)
     assert len(names["names"]) == 15
+    sgd, asgd = by_torch("SGD", lr=0.1), by_torch("ASGD", lr=0.1)
+    assert torch.allclose(sgd, asgd, rtol=1e-2, atol=1e-2)  # almost one path, and not quite
+    assert not torch.equal(sgd, asgd)
     assert (names["first"] - names["start"]).abs().max().item() == 0.0
 
 
