@@ -57,7 +57,7 @@ class Muon(RuleOptimizer):
     r"""Muon: replace the momentum of a matrix by the nearest matrix whose singular values are all about 1.
 
     $$B_t = \mu B_{t-1} + (1 - \mu)\, G_t, \qquad \tilde B_t = (1 - \mu)\, G_t + \mu B_t, \qquad
-    w_t = (1 - \eta \lambda)\, w_{t-1} - \eta\, s\, \operatorname{NS}(\tilde B_t)$$
+    w_t = (1 - \eta \lambda)\, w_{t-1} - \eta\, \kappa\, \operatorname{NS}(\tilde B_t)$$
 
     $\operatorname{NS}$ is the iteration of Newton and Schulz. From $X = \tilde B / \lVert \tilde B \rVert$ it repeats
 
@@ -65,7 +65,7 @@ class Muon(RuleOptimizer):
 
     which leaves the singular vectors alone and drives the singular values into about 0.7 to 1.2; it is computed in
     bfloat16. Here $G_t$ is the gradient of shape $(n, m)$, $B$ (`momentum_buffer` in the state) starts at 0, without
-    `nesterov` $\tilde B = B$, and $s$ makes up for the shape: see `adjust_lr_fn`.
+    `nesterov` $\tilde B = B$, and $\kappa$ makes up for the shape: see `adjust_lr_fn`.
 
     Args:
         params: matrices to change, or dictionaries with the key `params` and their own options. Give biases, embeddings
@@ -77,7 +77,7 @@ class Muon(RuleOptimizer):
         ns_coefficients: $(a, b, c)$.
         eps: the least norm by which $\tilde B$ is divided.
         ns_steps: how often the iteration is repeated; below 100.
-        adjust_lr_fn: $s = \sqrt{\max(1, n / m)}$ for `"original"` or `None`, $0.2 \sqrt{\max(n, m)}$ for
+        adjust_lr_fn: $\kappa = \sqrt{\max(1, n / m)}$ for `"original"` or `None`, $0.2 \sqrt{\max(n, m)}$ for
             `"match_rms_adamw"`, $\sqrt{n / m}$ for `"spectral_unclamped"`.
 
     Raises:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.autograd.functional import hessian, jacobian
 from torch.optim import _muon as torch_muon
 
+from tests.snippets.sums import check_sums
+
 PAGE = "training/second-order"
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
@@ -167,6 +169,7 @@ def test_wolfe(formula):
 @pytest.mark.proves("cubic")
 def test_cubic(formula):
     """Against the root of the derivative of the cubic that has these values and slopes."""
+    compared = 0
     for seed in range(4):
         k3, k2, k1, k0 = numbers(4, seed=seed).abs()
         k2 = -3 * k2
@@ -181,6 +184,8 @@ def test_cubic(formula):
             formula("cubic").holds({
                 "t": lowest, "t_1": t1, "t_2": t2, "f_1": f[t1], "f_2": f[t2], "f'_1": slope[t1], "f'_2": slope[t2],
                 r"\alpha": a, r"\beta": (a**2 - slope[t1] * slope[t2]).sqrt()}, rtol=1e-8)
+            compared += 1
+    assert compared >= 4
 
 
 def run_muon(steps=3, shape=(5, 3), **options):
@@ -218,7 +223,7 @@ def test_muon_step(formula):
         options = {"lr": 0.3, "weight_decay": 0.4, "adjust_lr_fn": name}
         for (before, _), after, _, _, given, returned in run_muon(shape=shape, **options):
             formula("muon").holds({
-                "w_t": after, "w_{t-1}": before, r"\eta": 0.3, r"\lambda": 0.4, "s": scale, r"\tilde B_t": given,
+                "w_t": after, "w_{t-1}": before, r"\eta": 0.3, r"\lambda": 0.4, r"\kappa": scale, r"\tilde B_t": given,
                 r"\operatorname{NS}": lambda _, returned=returned: returned.double()}, rtol=1e-7)
 
 
@@ -268,6 +273,11 @@ def test_shampoo(formula):
     U, _, Vh = torch.linalg.svd(G)
     formula("shampoo").holds({
         r"(G G^\top)^{-1/4}": root(G @ G.T), r"(G^\top G)^{-1/4}": root(G.T @ G), "G": G, "U": U, "V": Vh.T}, rtol=1e-8)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_sums_in_the_text_are_right(lang):
+    assert check_sums(PAGE, lang) >= 1
 
 
 def test_the_page_shows_what_it_claims(page):
