@@ -162,7 +162,7 @@ def optimizers() -> Iterator[Case]:
         if name in ("LBFGS", "SparseAdam"):  # a step of these is many, or needs sparse gradients
             continue
         both = [stepper(library, name) for library in (dlguide.optim, torch.optim)]
-        yield Case("optimizers", name, "a step of an MLP 784–128–10", (both[0], both[1]), None)
+        yield Case("optimizers", name, "MLP 784–128–10", (both[0], both[1]), None)
 
 
 def stepper(library: Any, name: str) -> Job:
