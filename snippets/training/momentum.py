@@ -134,8 +134,9 @@ def factor(step, momentum):
 step = torch.linspace(0, 4, 201, dtype=torch.float64)
 fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 for momentum in (0.0, 0.25, 0.5, 0.9):
-    ax.plot(step, factor(step, momentum), label=f"momentum {momentum}")
-    print(f"momentum {momentum:4}: 1 is reached at {2 * (1 + momentum):g}")
+    r = factor(step, momentum)
+    ax.plot(step, r, label=f"momentum {momentum}")
+    print(f"momentum {momentum:4}: 1 is reached at {step[r < 1 + 1e-9][-1].item():g}")
 ax.axhline(1, color="gray", linewidth=0.5)
 ax.set(xlabel="learning rate times h", ylabel="factor per step", ylim=(0, 1.4))
 ax.legend(loc="lower right")

@@ -141,6 +141,9 @@ def test_counterexample(formula):
                 formula("counterexample").holds(v)
         else:
             formula("counterexample").holds(v)
+            down, *up = (abs(step["w_t"] - step["w_{t-1}"]).item() / 1e-3 for step in last)  # torch's steps over lr
+            assert formula("counterexample").left(v).item() == pytest.approx(down, rel=1e-6)
+            assert formula("counterexample").right(v).item() == pytest.approx(sum(up), rel=1e-6)
 
 
 @pytest.mark.proves("amsgrad")

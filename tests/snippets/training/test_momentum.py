@@ -152,6 +152,12 @@ def test_factor(formula):
     assert 0 < complex_roots < 12
 
 
+def test_the_drawn_factor_is_that_of_torch(page):
+    for step, momentum in itertools.product((0.1, 1.2, 2.3, 3.4), (0.0, 0.5, 0.9)):
+        drawn = page(PAGE)["factor"](torch.tensor(step, dtype=torch.float64), momentum).item()
+        assert drawn == pytest.approx(radius(step, momentum), rel=1e-9), (step, momentum)
+
+
 @functools.cache
 def largest_rate(momentum: float, nesterov: bool = False) -> float:
     """By bisection: where the radius passes 1, for h = 1."""

@@ -57,10 +57,10 @@ def test_rounding(formula):
     for dtype in (torch.bfloat16, torch.float16, torch.float32):
         p = TYPES[dtype][1]
         halfway = torch.tensor([1 + 2.0 ** (-p - 1), 1 + 1.5 * 2.0**-p], dtype=torch.float64)
-        formula("rounding").holds({r"\operatorname{fl}": lambda x, dtype=dtype: x.to(dtype).double(),
-                                   "x": torch.cat([numbers[numbers.abs() > 1e-2], halfway]), "p": p})
-        closer = 2.0 ** (-p - 1) * 0.99  # the bound is nearly reached
-        assert ((halfway.to(dtype).double() - halfway).abs() > closer * halfway * 0.98).any()
+        names = {r"\operatorname{fl}": lambda x, dtype=dtype: x.to(dtype).double(), "p": p}
+        formula("rounding").holds({**names, "x": torch.cat([numbers[numbers.abs() > 1e-2], halfway])})
+        error = (halfway.to(dtype).double() - halfway).abs()
+        assert (error > 0.97 * formula("rounding").right({**names, "x": halfway})).any()  # nearly reached
 
 
 @pytest.mark.proves("sum-error", "pairwise-error")
@@ -174,6 +174,11 @@ def test_cancellation(formula):
             formula("cancellation").holds({
                 "a": a, "b": b, r"\hat a": a.to(dtype).double(), r"\hat b": b.to(dtype).double(),
                 "u": torch.finfo(dtype).eps / 2})
+        u = torch.finfo(dtype).eps / 2
+        a, b = torch.tensor([1 + u, 1 + 3 * u], dtype=torch.float64)  # one is rounded down, the other up
+        worst = {"a": a, "b": b, r"\hat a": a.to(dtype).double(), r"\hat b": b.to(dtype).double(), "u": u}
+        formula("cancellation").holds(worst)
+        assert formula("cancellation").left(worst) > 0.97 * formula("cancellation").right(worst)
 
 
 @pytest.mark.proves("variance")
