@@ -26,13 +26,13 @@ def conv_transpose1d(
         bias: $b$, of shape (C_out,), or None.
         stride: $s \ge 1$, entries of the output from one input entry to the next.
         padding: $p \ge 0$, entries cut off on each side of the output.
-        output_padding: $q \ge 0$, below stride or dilation: entries more at the end of the output.
+        output_padding: $u \ge 0$, below stride or dilation: entries more at the end of the output.
         groups: parts that both channel counts are divided into.
         dilation: $d \ge 1$, entries of the output from one entry of the kernel to the next.
 
     Returns:
         $y$, of shape (N, C_out, L_out) or (C_out, L_out), where each
-        size is $(n - 1) s - 2p + d (k - 1) + q + 1$.
+        size is $(n - 1) s - 2p + d (k - 1) + u + 1$.
 
     Raises:
         RuntimeError: shapes, dtypes or options do not fit.
@@ -124,13 +124,13 @@ def conv_transpose2d(
         bias: $b$, of shape (C_out,), or None.
         stride: $s \ge 1$, entries of the output from one input entry to the next.
         padding: $p \ge 0$, entries cut off on each side of the output.
-        output_padding: $q \ge 0$, below stride or dilation: entries more at the end of the output.
+        output_padding: $u \ge 0$, below stride or dilation: entries more at the end of the output.
         groups: parts that both channel counts are divided into.
         dilation: $d \ge 1$, entries of the output from one entry of the kernel to the next.
 
     Returns:
         $y$, of shape (N, C_out, H_out, W_out) or (C_out, H_out, W_out), where each
-        size is $(n - 1) s - 2p + d (k - 1) + q + 1$.
+        size is $(n - 1) s - 2p + d (k - 1) + u + 1$.
 
     Raises:
         RuntimeError: shapes, dtypes or options do not fit.
