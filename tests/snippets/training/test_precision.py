@@ -227,6 +227,8 @@ def test_closeness(formula):
         assert by_formula == accepts(lambda a=a, b=b: torch.testing.assert_close(a, b)), (dtype, size, share)
         seen.add(by_formula)
     assert seen == {True, False}
+    torch.testing.assert_close(1.0, 1.9, rtol=0.5, atol=0)  # relative to the second
+    formula("closeness").holds({"a": 1.0, "b": 1.9, "t_a": 0, "t_r": 0.5})
 
 
 def test_what_autocast_does_on_the_cpu(page):
