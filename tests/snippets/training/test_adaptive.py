@@ -381,7 +381,8 @@ def test_exercise_factored_rejects(wrong):
 
 
 def check_lion(lion):
-    w, state = torch.zeros(4, dtype=torch.float64), {}
+    state: dict[str, torch.Tensor] = {}
+    w = torch.zeros(4, dtype=torch.float64)
     by_hand, means = [0.0] * 4, [0.0] * 4
     for gradient in numbers(20, 4):
         lion(w, gradient.clone(), state, lr=0.1)

@@ -206,7 +206,7 @@ def search(h: tuple[float, ...], with_momentum: bool) -> tuple[float, float, flo
 def test_the_searched_map_is_that_of_torch():
     for step, momentum in itertools.product((0.1, 1.2, 3.4), (0.2, 0.9)):
         point = torch.tensor([[step / 3], [momentum]], dtype=torch.float64)
-        ours = worst(*point, [3.0])
+        ours = worst(point[0], point[1], [3.0])
         assert ours.item() == pytest.approx(radius(step, momentum), rel=1e-9)
 
 
@@ -319,7 +319,8 @@ def check_best(best):
         h = torch.linalg.eigvalsh(a).tolist()
         near = torch.linspace(-0.3, 0.3, 13, dtype=torch.float64)  # with 0
         grid = torch.cartesian_prod(lr * (1 + near), (momentum + near / 2).clamp(0, 0.99))
-        found = worst(*torch.tensor([[lr], [momentum]], dtype=torch.float64), h).item()
+        one = torch.tensor([[lr], [momentum]], dtype=torch.float64)
+        found = worst(one[0], one[1], h).item()
         assert found <= worst(grid[:, 0], grid[:, 1], h).min().item() + 1e-6
 
 

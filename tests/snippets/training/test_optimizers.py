@@ -133,9 +133,10 @@ def test_l2(formula):
     """The gradient of the loss with its penalty, by autograd; torch's option is the same."""
     w = START.clone().requires_grad_()
     (torch.cosh(w).sum() + 0.4 / 2 * w.norm() ** 2).backward()
+    assert w.grad is not None
     formula("l2").holds({"g_t": w.grad, r"\nabla L": slope, r"\lambda": 0.4, "w_{t-1}": START})
     for name in ("SGD", "Adagrad", "RMSprop", "Adam"):
-        plain = history(name, w.grad[None], lr=0.3)[0]["w_t"]
+        plain = history(name, torch.stack([w.grad]), lr=0.3)[0]["w_t"]
         assert close(plain, history(name, slope(START)[None], lr=0.3, weight_decay=0.4)[0]["w_t"]), name
 
 

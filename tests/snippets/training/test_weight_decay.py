@@ -95,8 +95,8 @@ def test_sgdw(formula):
 
 @pytest.mark.proves("adam-split")
 def test_adam_split(formula):
-    start, *gradients = numbers(6, 4)
-    gradients = torch.stack(gradients)
+    start, *rest = numbers(6, 4)
+    gradients = torch.stack(rest)
     places = torch.stack(path("Adam", start, gradients, lr=LR, betas=(0.8, 0.9), eps=EPS, weight_decay=DECAY))
     for t in (1, 2, 5):
         squares = (gradients[:t] + DECAY * places[:t]) ** 2
@@ -115,8 +115,8 @@ def test_adam_dead(formula):
 
 @pytest.mark.proves("adamw")
 def test_adamw(formula):
-    start, *gradients = numbers(6, 4)
-    gradients = torch.stack(gradients)
+    start, *rest = numbers(6, 4)
+    gradients = torch.stack(rest)
     places = path("AdamW", start, gradients, lr=LR, betas=(0.8, 0.9), eps=EPS, weight_decay=DECAY)
     for t in (1, 3, 5):
         formula("adamw").holds({
@@ -256,7 +256,8 @@ def test_exercise_half_rejects(wrong):
 def check_sgdw(sgdw):
     """Against torch's SGD without decay, the weight shrunk before."""
     start, *gradients = numbers(5, 3)
-    w, state, theirs = start.clone(), {}, start.clone().requires_grad_()
+    state: dict[str, Tensor] = {}
+    w, theirs = start.clone(), start.clone().requires_grad_()
     optimizer = torch.optim.SGD([theirs], lr=LR, momentum=MU)
     for g in gradients:
         theirs.data.mul_(1 - LR * DECAY)
