@@ -67,6 +67,14 @@ def test_proofs_are_shown_one_by_one() -> None:
     assert "language-python" not in text
 
 
+def test_a_slim_drawing_is_the_same_drawing() -> None:
+    path = "M 1.26 2 \nL 3 4 \nL 5 6.04 \nQ 1 2 3 4 \nL 5 6 \nL 7 8 \nz\n"
+    label = '<text x="1.25" transform="rotate(-0 1 2)">L 1.25 a: b</text>'
+    out = figures.slim(f'<svg>\n <g>\n  <path d="{path}" style="a: b; c: d"/>\n </g>\n {label}\n</svg>')
+    assert out == ('<svg><path d="M 1.3 2 3 4 5 6 Q 1 2 3 4 L 5 6 7 8 z" style="a:b;c:d"/>'
+                   '<text x="1.2">L 1.25 a: b</text></svg>')
+
+
 def test_a_figure_follows_the_page() -> None:
     svg = ('<?xml version="1.0"?><svg width="9pt" viewBox="0 0 9 9"><metadata>2026</metadata><defs>'
            '<style type="text/css">*{stroke-linejoin: round; stroke-linecap: butt}</style></defs>'

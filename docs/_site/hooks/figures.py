@@ -62,9 +62,12 @@ def themed(svg: str) -> str:
 def slim(svg: str) -> str:
     """Return a drawing in fewer bytes: a tenth of a point is exact enough, and nobody reads its line breaks."""
     def path(match: re.Match[str]) -> str:
-        commands = re.sub(r"\s+", " ", match[1]).strip()
-        commands = re.sub(r"(?<=\d) L (?=[-\d])", " ", commands)  # after M and L, pairs of numbers are lines
-        return f' d="{shorter(commands)}"'
+        commands, last = [], ""
+        for command in re.findall(r"[MLHVCSQTAZmlhvcsqtaz][^MLHVCSQTAZmlhvcsqtaz]*", re.sub(r"\s+", " ", match[1])):
+            # after M and L, and only there, further pairs of numbers are lines
+            commands.append(command[1:].lstrip() if command[0] == "L" and last in ("M", "L") else command)
+            last = command[0]
+        return f' d="{shorter("".join(commands).strip())}"'
 
     def shorter(text: str) -> str:
         return re.sub(r"-?\d+\.\d{2,}", lambda number: f"{round(float(number[0]), 1):g}", text)
@@ -72,7 +75,7 @@ def slim(svg: str) -> str:
     svg = re.sub(r'\s+d="([^"]*)"', path, svg)
     svg = re.sub(r'\s(?:x|y|cx|cy|r|width|height|transform|points)="[^"]*"', lambda one: shorter(one[0]), svg)
     svg = re.sub(r'\s+transform="rotate\(-?0 [^"]*\)"', "", svg)
-    svg = re.sub(r"([:;])\s+", r"\1", re.sub(r">\s+<", "><", svg)) if "<style" not in svg else svg
+    svg = re.sub(r' style="[^"]*"', lambda one: re.sub(r"([:;])\s+", r"\1", one[0]), re.sub(r">\s+<", "><", svg))
     for _ in range(3):  # groups that hold one group and say nothing
         svg = re.sub(r"<g>(<(?:use|path|text)\b[^<>]*(?:/>|>[^<>]*</(?:use|path|text)>))</g>", r"\1", svg)
     return svg
