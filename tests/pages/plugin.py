@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import random
+import sys
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -138,6 +140,16 @@ def page() -> Callable[[str], dict[str, Any]]:
 def formula(request: pytest.FixtureRequest) -> Callable[[str], Formula]:
     """`formula("id")` is the formula of that id on the page whose proofs this file holds."""
     return find_formula(request)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Each test draws the same random numbers, whatever ran before it in this process."""
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from tests.pages import plugin
 from tests.pages.project import ROOT
@@ -43,3 +44,9 @@ def test_a_skip_is_a_failure_unless_it_is_listed(test, outcome):
 def test_what_is_collected(request, name, collected):
     found = plugin.pytest_collect_file(ROOT / name, request.session)
     assert (found is not None) is collected
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_each_test_draws_the_same_numbers(order):
+    """Whatever the test before it has drawn."""
+    assert torch.rand(order)[0].item() == pytest.approx(torch.rand(1, generator=torch.Generator().manual_seed(0)).item())

@@ -29,7 +29,7 @@ def test_every_measured_piece_is_shown(lang: str) -> None:
                 found = row[part]
                 assert f"{found['ratio']:.2f} ({found['low']:.2f}–{found['high']:.2f})" in line
                 assert found["low"] <= found["ratio"] <= found["high"]
-    assert all(data[key] and str(data[key]) in text for key in ("date", "torch", "python", "seed", "runs"))
+    assert all(str(data[key]) in text for key in ("date", "torch", "python", "seed", "runs"))
     assert len(re.findall(r"^\*\*", text, re.M)) == len({row["group"] for row in data["rows"]})
 
 
