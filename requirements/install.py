@@ -79,16 +79,17 @@ def python_packages() -> None:
         return
     check_disk(torch)
     pip: list[str | Path] = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
+    locked = ["--require-hashes", "--no-deps"]  # the lock is complete; some packages ask for a torch that comes later
     say(f"Python packages into .venv: {'about 2' if torch else 'about 6.5'} GB on disk, one to five minutes")
     if not PYTHON.exists():
         run(sys.executable, "-m", "venv", VENV, why="the virtual environment could not be made; on Debian and Ubuntu "
             "`apt install python3-venv` provides what is missing")
     if torch:
-        run(*pip, "--require-hashes", "-r", locks[0], why="pip could not install the locked packages")
+        run(*pip, *locked, "-r", locks[0], why="pip could not install the locked packages")
         run(PYTHON, "-m", "uv", "pip", "install", "--torch-backend", torch, "--python", PYTHON,
             *pins("torch", "torchvision"), why="uv could not install PyTorch's CPU wheels")
     else:
-        run(*pip, "--require-hashes", "-r", locks[1], "-r", locks[0], why="pip could not install the locked packages")
+        run(*pip, *locked, "-r", locks[1], "-r", locks[0], why="pip could not install the locked packages")
     run(*pip, "--quiet", "--no-deps", "--no-build-isolation", "--editable", ROOT, why="pip could not install dlguide")
     mark.write_text(state, "utf-8")
 

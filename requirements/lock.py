@@ -2,7 +2,8 @@
 
 torch.txt holds PyTorch and what only its accelerated Linux wheels need, so that somebody who wants the
 smaller CPU wheels can replace that one file; rest.txt holds everything else. Both hold versions and
-hashes for every platform and no addresses.
+hashes for every platform and no addresses. What is locked stays as it is where it still fits; `lock.py --upgrade`
+takes the newest versions.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 TORCH, TORCHVISION = "2.15.0", "0.29.2"  # a pair that fits together; 2.13.0 fits no torchvision
 GROUPS = ["site", "test", "lint", "node", "lock"]
-ONLY_TORCH = re.compile(r"torch|torchvision|triton|nvidia-|cuda-")
+ONLY_TORCH = re.compile(r"torch==|torchvision==|triton|nvidia-|cuda-")
 HEADER = "# Written by `make lock`; versions and hashes only. Install with pip's --require-hashes.\n"
 
 
@@ -32,10 +33,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         out, pins = Path(folder, "lock.txt"), Path(folder, "pins.txt")
         pins.write_text(f"torch=={TORCH}\ntorchvision=={TORCHVISION}\n")
+        out.write_text("".join((HERE / name).read_text("utf-8") for name in ("torch.txt", "rest.txt")), "utf-8")
         command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11.5",
                    "--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links",
                    "--index-strategy", "unsafe-best-match", "--constraint", str(pins), "--output-file", str(out),
                    str(HERE.parent / "pyproject.toml")]
+        command += ["--all-extras", *sys.argv[1:]]
         for group in GROUPS:
             command += ["--group", group]
         subprocess.run(command, check=True, cwd=HERE.parent, stdout=subprocess.DEVNULL)

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from dlguide.data import load
-from dlguide.history import History
+from dlguide.train.history import History
 from dlguide.models import CNN, MLP, RNNClassifier
 from dlguide.train import choose_device, evaluate, fit, predict
 

@@ -226,3 +226,7 @@ def _read_idx(folder: Path, name: str) -> Tensor:
     if zlib.crc32(raw) != checksum:
         raise ValueError(f"{path} ({content} of MNIST) is damaged: its checksum is wrong; {remedy}")
     return torch.from_numpy(np.frombuffer(raw, dtype=np.uint8, offset=len(header)).copy()).view(shape)
+
+from dlguide.data.batches import BatchOrder, TensorBatches  # noqa: E402
+
+__all__ = ["BatchOrder", "Splits", "TensorBatches", "data_folder", "load"]

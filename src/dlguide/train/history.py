@@ -22,7 +22,7 @@ class History:
 
     Example:
         ```python
-        from dlguide.history import History
+        from dlguide.train.history import History
 
         history = History([2.1, 1.2], [0.3, 0.7], [1.6, 1.1], [0.5, 0.8], best_epoch=2)
         print(history.validation_loss[history.best_epoch - 1])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from dlguide.history import History
+from dlguide.train.history import History
 
 # What a model learns from: TensorDataset(x, y) or a tuple (x, y); more inputs may stand before y.
 Examples = TensorDataset | Sequence[Tensor]

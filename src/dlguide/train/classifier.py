@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlguide import _check as check
-from dlguide._check import Examples
-from dlguide.history import History
+from dlguide.train import _check as check
+from dlguide.train._check import Examples
+from dlguide.train.history import History
 
 
 def fit(
