@@ -22,9 +22,10 @@ class BatchOrder(Sampler[list[int]]):
 
     In epoch $e$ the order is the permutation number $e + 1$ that a generator with this seed draws. Batch $b$ of size
     $B$ holds its places $bB, \ldots, (b+1)B - 1$. Of these, process $r$ of $W$ gets every $W$-th, from place $r$ on.
+    So that each process has an example in each batch, a last batch of fewer than $W$ examples joins the one before it.
 
     Args:
-        n: number of examples, at least 1.
+        n: number of examples, at least `world`.
         batch_size: examples in a batch, all processes together, at least `world`; the last batch may be smaller.
         shuffle: draw a new order for each epoch; without it the order is 0, 1, 2, ...
         seed: decides the orders.
@@ -56,12 +57,13 @@ class BatchOrder(Sampler[list[int]]):
     def __init__(
         self, n: int, batch_size: int, *, shuffle: bool = True, seed: int = 0, rank: int = 0, world: int = 1
     ) -> None:
-        if n < 1 or not 0 <= rank < world or batch_size < world:
+        if not 0 <= rank < world or min(n, batch_size) < world:
             raise ValueError(
-                f"expected at least 1 example, a rank in [0, {world}) and a batch of at least {world} for {world}"
+                f"expected at least {world} examples, a rank in [0, {world}) and a batch of at least {world} for {world}"
                 f" process(es), got n={n}, rank={rank}, batch_size={batch_size}"
             )
-        self.n, self.batch_size, self.shuffle, self.seed, self.rank, self.world = n, batch_size, shuffle, seed, rank, world
+        self.n, self.batch_size, self.shuffle, self.seed = n, batch_size, shuffle, seed
+        self.rank, self.world = rank, world
         self.epoch, self.start = 0, 0
         self._generator, self._drawn = torch.Generator(), -1
 
@@ -75,27 +77,18 @@ class BatchOrder(Sampler[list[int]]):
         self.epoch, self.start = epoch, start
 
     def rows(self) -> Iterator[Tensor]:
-        """Give the rows of each batch of this epoch as a tensor, int64, for this process.
-
-        A last batch with fewer examples than processes leaves some of them none: they get an empty tensor.
-        """
+        """Give the rows of each batch of this epoch as a tensor, int64, for this process."""
         start, self.start = self.start, 0
-        for rows in self._order().split(self.batch_size)[start:]:
+        sizes = [self.batch_size] * (len(self) - 1)
+        for rows in self._order().split([*sizes, self.n - sum(sizes)])[start:]:
             yield rows[self.rank :: self.world]
 
     def __iter__(self) -> Iterator[list[int]]:
         return (rows.tolist() for rows in self.rows())
 
     def __len__(self) -> int:
-        return -(-self.n // self.batch_size)
-
-    def size_of(self, batch: int) -> int:
-        """Say how many examples all processes together have in a batch.
-
-        Args:
-            batch: counted from 0.
-        """
-        return min(self.batch_size, self.n - batch * self.batch_size)
+        full, rest = divmod(self.n, self.batch_size)
+        return full + (rest >= self.world or full == 0)
 
     def _order(self) -> Tensor:
         if not self.shuffle:
@@ -103,8 +96,9 @@ class BatchOrder(Sampler[list[int]]):
         if self._drawn >= self.epoch or self._drawn < 0:  # backwards, or for the first time: from the seed on
             self._generator.manual_seed(self.seed)
             self._drawn = -1
-        for self._drawn in range(self._drawn + 1, self.epoch + 1):
+        while self._drawn < self.epoch:
             order = torch.randperm(self.n, generator=self._generator)
+            self._drawn += 1
         return order
 
 
@@ -172,5 +166,5 @@ class TensorBatches:
             x, *others = (t[rows.to(t.device)] for t in self.tensors)
             if self.augment is not None:  # what a batch draws follows from the seed and its number: it can be resumed
                 number = (epoch * len(self) + batch) * self.order.world + self.order.rank
-                x = self.augment(x, torch.Generator(device).manual_seed((self.order.seed << 32) + number))
+                x = self.augment(x, torch.Generator(device).manual_seed(((self.order.seed << 32) + number) % 2**63))
             yield (x, *others)

@@ -1,15 +1,14 @@
-"""What the trainer needs and a reader of its loop does not: checks with clear sentences, modes, seeds, a bar."""
+"""What the trainer needs and a reader of its loop does not: checks with clear sentences, and modes."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
-
-from dlguide.train.history import History
 
 # What a model learns from: TensorDataset(x, y) or a tuple (x, y); more inputs may stand before y.
 Examples = TensorDataset | Sequence[Tensor]
@@ -69,27 +68,28 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-@contextlib.contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the generators that a model on this device draws from, and give them back as they were."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            torch.cuda.manual_seed(seed)
-        elif device.type == "mps":
-            torch.mps.manual_seed(seed)
-        yield
+def limits(batches: Any, epochs: int | None, steps: int | None) -> None:
+    """Check that a run has something to train on and an end."""
+    if epochs is None and steps is None:
+        raise ValueError("expected epochs or steps, got neither: training needs an end")
+    if any(limit is not None and limit < 0 for limit in (epochs, steps)):
+        raise ValueError(f"expected epochs and steps of 0 or more, got {epochs} and {steps}")
+    if not hasattr(batches, "__len__"):
+        raise ValueError(
+            f"expected batches with a length, got {type(batches).__name__}: use TensorBatches, or a DataLoader over a"
+            " dataset that has a length"
+        )
+    if not len(batches):
+        raise ValueError("expected at least one batch, got none: no examples, or drop_last drops the only batch")
 
 
-def epochs(count: int, progress: bool, history: History) -> Iterator[int]:
-    """Count 1, 2, ..., count; on a terminal with a bar that shows the last validation accuracy."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        yield from range(1, count + 1)
-        return
-    with tqdm(total=count, unit="epoch", disable=None if progress else True) as bar:  # None: only on a terminal
-        for epoch in range(1, count + 1):
-            yield epoch
-            bar.set_postfix(validation_accuracy=f"{history.validation_accuracy[-1]:.3f}", refresh=False)
-            bar.update()
+def output(given: Any, y: Tensor) -> Any:
+    """Check that a classifier's output has a row for each target."""
+    if isinstance(given, Tensor) and y.dim() == 1 and y.dtype == torch.int64 and (
+        given.dim() < 2 or len(given) != len(y)
+    ):
+        raise ValueError(
+            f"expected logits of shape [{len(y)}, classes] for {len(y)} examples, got {list(given.shape)}:"
+            " the model must keep the batch dimension (x.flatten(1), not x.view(-1, k))"
+        )
+    return given

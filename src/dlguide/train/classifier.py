@@ -1,23 +1,28 @@
-r"""Train a classifier: one loop that can be read in one sitting.
+r"""Train, measure and use a classifier whose examples lie in memory: each is one call.
 
-`fit` repeats what every training program repeats: forward pass, loss, `zero_grad`, `backward`, `step`. After each epoch
-it looks at the validation part, and at the end it puts back the weights of the best epoch. All it knows of the model is
-that it turns inputs into logits. The data are tensors that move to the device once; a batch is then one indexing.
+`fit` builds a `Trainer` with the usual parts: cross-entropy, shuffled batches out of tensors that move to the device
+once, validation after each epoch, and at the end the weights of the best epoch.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 
+from dlguide.data.batches import TensorBatches
 from dlguide.train import _check as check
 from dlguide.train._check import Examples
+from dlguide.train._measure import measure
+from dlguide.train.callbacks import EarlyStopping
+from dlguide.train.devices import choose_device
 from dlguide.train.history import History
+from dlguide.train.progress import ProgressBar
+from dlguide.train.trainer import Trainer
 
 
 def fit(
@@ -95,43 +100,18 @@ def fit(
         raise ValueError(f"expected epochs >= 1, batch_size >= 1 and lr > 0, got {epochs}, {batch_size} and {lr}")
     device = choose_device(device)
     model.to(device)
-    *inputs, y = check.examples(model, train, "train")  # now on the device, and they stay there
-    validation = check.examples(model, validation, "validation")
-    classes = int(y.max()) + 1
-    update = optimizer(model.parameters(), lr=lr)
-    shuffle = torch.Generator().manual_seed(seed)
-    history, best = History(), {}
-
-    with check.seeded(seed, device):
-        for epoch in check.epochs(epochs, progress, history):
-            model.train()
-            loss_sum, right = torch.zeros((), device=device), torch.zeros((), device=device)
-            for rows in torch.randperm(len(y), generator=shuffle).to(device).split(batch_size):
-                logits = check.logits(model(*(x[rows] for x in inputs)), len(rows), classes)  # forward pass
-                loss = F.cross_entropy(logits, y[rows])
-                update.zero_grad()  # gradients add up: forget those of the last step
-                loss.backward()
-                update.step()
-                loss_sum += loss.detach() * len(rows)  # stays on the device: .item() would wait for it at each step
-                right += (logits.argmax(1) == y[rows]).sum()
-
-            held_out = evaluate(model, validation)
-            if held_out.loss < min(history.validation_loss, default=math.inf):
-                history.best_epoch = epoch
-                best = {name: value.clone() for name, value in model.state_dict().items()}
-            history.train_loss.append(loss_sum.item() / len(y))
-            history.train_accuracy.append(right.item() / len(y))
-            history.validation_loss.append(held_out.loss)
-            history.validation_accuracy.append(held_out.accuracy)
-            if not (math.isfinite(history.train_loss[-1]) and math.isfinite(held_out.loss)):
-                raise FloatingPointError(
-                    f"the loss is no longer finite in epoch {epoch}, training {history.train_loss[-1]} and validation"
-                    f" {held_out.loss}: lower lr (now {lr}), or look for nan and inf in the data"
-                )
-
-    model.load_state_dict(best)
-    model.eval()
-    return history
+    train = TensorDataset(*check.examples(model, train, "train"))  # now on the device, and they stay there
+    validation = TensorDataset(*check.examples(model, validation, "validation"))
+    trainer = Trainer(
+        model,
+        optimizer(model.parameters(), lr=lr),
+        loss=_cross_entropy(train),
+        device=device,
+        seed=seed,
+        callbacks=[EarlyStopping(), *([ProgressBar(lines=False)] if progress else [])],
+    )
+    batches = TensorBatches(train, batch_size, shuffle=True, seed=seed)
+    return trainer.fit(batches, TensorBatches(validation, 1024), epochs=epochs)
 
 
 class Scores(NamedTuple):
@@ -158,7 +138,6 @@ class Scores(NamedTuple):
     accuracy: float
 
 
-@torch.no_grad()
 def evaluate(model: nn.Module, examples: Examples, *, batch_size: int = 1024) -> Scores:
     """Measure a classifier on examples, in `eval` mode and without gradients, on the device where the model is.
 
@@ -188,15 +167,16 @@ def evaluate(model: nn.Module, examples: Examples, *, batch_size: int = 1024) ->
         0.667
         ```
     """
-    *inputs, y = check.examples(model, examples, "examples")
-    classes = int(y.max()) + 1
-    loss_sum, right = 0.0, 0
-    with check.eval_mode(model):
-        for rows in torch.arange(len(y), device=y.device).split(batch_size):
-            logits = check.logits(model(*(x[rows] for x in inputs)), len(rows), classes)
-            loss_sum += F.cross_entropy(logits, y[rows], reduction="sum").item()
-            right += int((logits.argmax(1) == y[rows]).sum())
-    return Scores(loss_sum / len(y), right / len(y))
+    dataset = TensorDataset(*check.examples(model, examples, "examples"))
+    batches, device = TensorBatches(dataset, batch_size), check.device_of(model)
+    means = measure(model, _cross_entropy(dataset), batches, device, {})
+    return Scores(means["loss"], means["accuracy"])
+
+
+def _cross_entropy(dataset: TensorDataset) -> Callable[[Tensor, Tensor], Tensor]:
+    """Cross-entropy that says in one sentence which logits the targets of these data need."""
+    classes = int(dataset.tensors[-1].max()) + 1
+    return lambda logits, y: F.cross_entropy(check.logits(logits, len(y), classes), y)
 
 
 @torch.no_grad()
@@ -233,39 +213,3 @@ def predict(model: nn.Module, *inputs: Tensor, batch_size: int = 1024) -> Tensor
     with check.eval_mode(model):
         batches = zip(*(x.split(batch_size) for x in inputs), strict=True)
         return torch.cat([model(*(x.to(device) for x in batch)).argmax(1).cpu() for batch in batches])
-
-
-def choose_device(device: str | torch.device = "auto") -> torch.device:
-    """Turn a name into a device that is there.
-
-    Args:
-        device: `"auto"` for the best one (CUDA, else MPS, else CPU), or `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`.
-
-    Returns:
-        The device.
-
-    Raises:
-        ValueError: no device has this name, or it is not there.
-
-    Example:
-        ```python
-        from dlguide.train import choose_device
-
-        print(choose_device("cpu"))
-        ```
-
-        ``` {.text .output}
-        cpu
-        ```
-    """
-    gpus, mps = torch.cuda.device_count(), torch.backends.mps.is_available()
-    if device == "auto":
-        return torch.device("cuda" if gpus else "mps" if mps else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        chosen = torch.device("meta")
-    if chosen.type == "cpu" or (chosen.type == "mps" and mps) or (chosen.type == "cuda" and (chosen.index or 0) < gpus):
-        return chosen
-    there = ["'auto'", "'cpu'", *(f"'cuda:{i}'" for i in range(gpus)), *(["'mps'"] if mps else [])]
-    raise ValueError(f"expected a device that is here, {' or '.join(there)}, got {str(device)!r}")

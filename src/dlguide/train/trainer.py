@@ -1,0 +1,264 @@
+r"""The training loop, once, for two CPU cores and for many machines.
+
+`Trainer.fit` is the loop that every PyTorch program repeats: forward pass, loss, `zero_grad`, `backward`, `step`.
+Around it stands what a real run needs and a first program does not: mixed precision, accumulation and clipping of
+gradients, schedules, validation, and a word to the callbacks. What can be added from outside is a callback: early
+stopping, averages of weights, progress, files, checkpoints. The model knows nothing of all this, and the trainer
+nothing of the model but that `model(*inputs)` gives what `loss(output, y)` takes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from dlguide.train import _check as check
+from dlguide.train import _state as state
+from dlguide.train._batches import Batches, read
+from dlguide.train._diagnose import not_finite
+from dlguide.train._measure import Sums, measure
+from dlguide.train.callbacks import Callback
+from dlguide.train.devices import choose_device
+from dlguide.train.distributed import total, without_exchange, world_size
+from dlguide.train.history import History
+from dlguide.train.interrupts import Interrupted, Interrupts
+
+PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Trainer:
+    r"""Train a model: the loop, with everything else in callbacks.
+
+    One step takes `accumulate` batches $B_1, \ldots, B_k$ and follows the gradient of the mean over all their examples,
+
+    $$L = \frac{1}{\sum_i |B_i|} \sum_i |B_i|\, \operatorname{loss}(\operatorname{model}(x_i), y_i)$$
+
+    so $k$ batches of size $B$ are one batch of size $kB$. Under `torchrun` the sum runs over the batches of all
+    processes, and each process ends the step with the same weights.
+
+    Args:
+        model: called as `model(*inputs)`; moved to the device. `DistributedDataParallel` and FSDP2 models are welcome.
+        optimizer: made from the parameters of this model.
+        loss: called as `loss(output, y)`; gives the mean over the examples, a number.
+        schedule: made from this optimizer; it steps after each step of the optimizer.
+        device: `"auto"` (CUDA, else MPS, else CPU) or what `torch.device` takes.
+        precision: `"float32"`, or autocast to `"bf16"` or `"fp16"`, for fp16 with a scaled loss (`GradScaler`).
+        accumulate: batches in one step, at least 1.
+        clip: largest norm of the gradient of all parameters together, above 0; no clipping if not given.
+        metrics: `{name: metric}` with torchmetrics' `update(output, y)`, `compute()` and `reset()`; see `evaluate`.
+        callbacks: told of each step and epoch, in this order.
+        deterministic: let PyTorch refuse operations that may give other bits in each run.
+        seed: what random choices inside the model (dropout) begin with. The order of the data has a seed of its own.
+
+    Attributes:
+        epoch: number of finished epochs.
+        batch: number of batches that are used up in the unfinished epoch.
+        step: number of finished steps.
+        logs: the last numbers: `lr`, `norm` of the gradient if clipped, and those of the last epoch.
+        last_loss: the loss of the last step, still on the device; of this process alone.
+        stop: a callback sets it to end the run after this step.
+        history: losses and accuracies of each epoch.
+
+    Raises:
+        ValueError: options that do not fit.
+
+    Example:
+        ```python
+        import torch
+        from dlguide.data import TensorBatches, load
+        from dlguide.models import MLP
+        from dlguide.train import Trainer
+
+        torch.manual_seed(0)
+        digits = load("digits")
+        model = MLP(64)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        trainer = Trainer(model, optimizer, device="cpu")
+        train = TensorBatches(digits.train, 32, shuffle=True)
+        validation = TensorBatches(digits.validation, 1024)
+        history = trainer.fit(train, validation, epochs=5)
+        print(trainer.step, history.validation_accuracy[-1] > 0.9)
+        ```
+
+        ``` {.text .output}
+        200 True
+        ```
+
+    References:
+        - [Automatic mixed precision](https://docs.pytorch.org/docs/stable/amp.html)
+        - [torch.nn.utils.clip_grad_norm_](https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_norm_.html)
+        - [torchmetrics](https://lightning.ai/docs/torchmetrics/stable/)
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        *,
+        loss: Callable[[Any, Tensor], Tensor] = F.cross_entropy,
+        schedule: LRScheduler | None = None,
+        device: str | torch.device = "auto",
+        precision: str = "float32",
+        accumulate: int = 1,
+        clip: float | None = None,
+        metrics: Mapping[str, Any] | None = None,
+        callbacks: Sequence[Callback] = (),
+        deterministic: bool = False,
+        seed: int = 0,
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise ValueError(f"expected the precision 'float32', 'bf16' or 'fp16', got {precision!r}")
+        if accumulate < 1 or (clip is not None and not clip > 0):
+            raise ValueError(f"expected accumulate >= 1 and clip > 0 or none, got {accumulate} and {clip}")
+        self.device = choose_device(device)
+        self.model, self.optimizer, self.loss, self.schedule = model.to(self.device), optimizer, loss, schedule
+        state.move(optimizer, self.device)
+        self.dtype = PRECISIONS[precision]
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
+        self.accumulate, self.clip, self.deterministic, self.seed = accumulate, clip, deterministic, seed
+        self.metrics = {name: metric.to(self.device) for name, metric in (metrics or {}).items()}
+        self.callbacks = sorted(callbacks, key=lambda callback: callback.last)  # a checkpoint sees what the others did
+        self.epoch, self.batch, self.step, self.stop = 0, 0, 0, False
+        self.epochs: int | None = None
+        self.steps: int | None = None
+        self.steps_per_epoch = 0
+        self.last_loss = torch.zeros((), device=self.device)
+        self.logs: dict[str, float] = {}
+        self.history = History()
+        self.sums = Sums(self.device)
+        self.random = state.Random(seed, self.device)
+
+    def fit(
+        self, train: Batches, validation: Batches | None = None, *, epochs: int | None = None, steps: int | None = None
+    ) -> History:
+        """Train until so many epochs or steps are finished, counted from the first one of a resumed run.
+
+        Args:
+            train: `TensorBatches`, a `DataLoader`, or any other iterable with a length of tuples `(*inputs, y)`.
+            validation: measured after each epoch, if given. Never the test part.
+            epochs: how often each example is used, in all.
+            steps: how many steps are taken, in all; the smaller of the two counts if both are given.
+
+        Returns:
+            Losses and accuracies of each epoch.
+
+        Raises:
+            ValueError: neither epochs nor steps, or data without an end.
+            FloatingPointError: the loss is not finite; the message says where to look.
+            Interrupted: Ctrl-C or SIGTERM; the step is finished and the callbacks have been told.
+        """
+        check.limits(train, epochs, steps)
+        self.epochs, self.steps, self.stop = epochs, steps, False
+        self.steps_per_epoch = -(-len(train) // self.accumulate)
+        with self.random.continued(self.deterministic), Interrupts() as interrupts:
+            self._tell("on_start")
+            while not self._finished():
+                self.model.train()
+                batches = read(train, self)
+                while not self._finished() and (group := list(islice(batches, self.accumulate))):
+                    interrupted = self._step(group, interrupts.pending)
+                    self._tell("on_step")
+                    if interrupted:
+                        self._tell("on_interrupt")
+                        raise Interrupted(self, interrupts.name)
+                if self.batch == len(train):  # else the steps are used up inside the epoch
+                    self._end_of_epoch(validation)
+            self._tell("on_end")
+        self.model.eval()
+        return self.history
+
+    def evaluate(self, batches: Batches) -> dict[str, float]:
+        """Measure the model, in `eval` mode and without gradients; its mode is afterwards what it was before.
+
+        Args:
+            batches: of the same kind as for `fit`; under `torchrun` each process brings its share.
+
+        Returns:
+            `loss`, the mean over all examples; `accuracy`, where the output is logits `[N, classes]` and y is int64
+            `[N]`; and each metric that the trainer was given.
+        """
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+            return measure(self.model, self.loss, batches, self.device, self.metrics)
+
+    def _step(self, group: list[tuple[list[Tensor], Tensor]], interrupted: bool) -> bool:
+        """Take one step on the mean loss of a group of batches; say whether any process was interrupted."""
+        count, stop = total(sum(len(y) for _, y in group), interrupted, self.device)
+        self.optimizer.zero_grad()  # gradients add up: forget those of the last step
+        loss_of_step = torch.zeros((), device=self.device)
+        for i, (inputs, y) in enumerate(group):
+            with without_exchange(self.model, i + 1 < len(group)):
+                with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+                    output = self.model(*inputs)  # forward pass
+                    loss = self.loss(check.output(output, y), y)
+                share = len(y) * world_size() / count  # 1 for one batch of one process
+                loss = loss if share == 1 else loss * share
+                self.scaler.scale(loss).backward()
+            loss_of_step += loss.detach()
+            self.sums.add(loss.detach() / share, output.detach(), y)
+        self.batch += len(group)
+        if not self.scaler.is_enabled() and self._is_time_to_look() and not math.isfinite(loss_of_step.item()):
+            raise FloatingPointError(not_finite(self, loss_of_step.item(), group))
+        if self.clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+            self.logs["norm"] = float(norm)
+        scale = self.scaler.get_scale()
+        self.scaler.step(self.optimizer)  # without scaling this is optimizer.step()
+        self.scaler.update()
+        self.logs["lr"] = self.optimizer.param_groups[0]["lr"]
+        if self.schedule is not None and self.scaler.get_scale() >= scale:  # smaller: the step was left out
+            self.schedule.step()
+        self.last_loss = loss_of_step
+        self.step += 1
+        return stop
+
+    def _end_of_epoch(self, validation: Batches | None) -> None:
+        """Measure, note the numbers of the epoch, and tell the callbacks."""
+        self.epoch, self.batch = self.epoch + 1, 0
+        self.logs |= {f"train_{name}": value for name, value in self.sums.means().items()}
+        self.sums = Sums(self.device)
+        if not math.isfinite(self.logs["train_loss"]):
+            raise FloatingPointError(not_finite(self, self.logs["train_loss"], []))
+        if validation is not None:
+            self._tell("before_validation")
+            self.logs |= {f"validation_{name}": value for name, value in self.evaluate(validation).items()}
+            for callback in reversed(self.callbacks):  # who put other weights in first takes them out last
+                callback.after_validation(self)
+            if not math.isfinite(self.logs["validation_loss"]):
+                raise FloatingPointError(not_finite(self, self.logs["validation_loss"], []))
+        self.history.add(self.logs)
+        self._tell("on_epoch")
+
+    def _finished(self) -> bool:
+        limits = ((self.epochs, self.epoch), (self.steps, self.step))
+        return self.stop or any(limit is not None and done >= limit for limit, done in limits)
+
+    def _is_time_to_look(self) -> bool:
+        """Reading a number back makes a GPU wait: there only every 50 steps."""
+        return self.device.type == "cpu" or self.step % 50 == 0
+
+    def _tell(self, event: str) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a run needs to go on as if it had not been stopped: plain values and tensors."""
+        return state.capture(self)
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from a state that `state_dict` returned, with a model and an optimizer of the same kind.
+
+        Args:
+            saved: what `state_dict` returned.
+        """
+        state.restore(self, saved)
+
+
