@@ -59,8 +59,8 @@ class BatchOrder(Sampler[list[int]]):
     ) -> None:
         if not 0 <= rank < world or min(n, batch_size) < world:
             raise ValueError(
-                f"expected at least {world} examples, a rank in [0, {world}) and a batch of at least {world} for {world}"
-                f" process(es), got n={n}, rank={rank}, batch_size={batch_size}"
+                f"expected at least {world} examples, a batch of at least {world} and a rank in [0, {world}) for"
+                f" {world} process(es), got n={n}, rank={rank}, batch_size={batch_size}"
             )
         self.n, self.batch_size, self.shuffle, self.seed = n, batch_size, shuffle, seed
         self.rank, self.world = rank, world
