@@ -10,8 +10,8 @@ from fnmatch import fnmatch
 
 EXEMPT = (
     # the id of a test, with * as a wildcard; the reason
-    ("tests/gpu/test_training.py::*", "needs a CUDA device: `make test-gpu` runs it on one"),
-    ("tests/dlguide/test_data.py::test_real_mnist_*", "needs the real MNIST in the folder DLGUIDE_DATA"),
+    ("tests/gpu/test_*.py::*", "needs a CUDA device: `make test-gpu` runs it on one"),
+    ("tests/dlguide/test_*.py::test_real_*", "needs the real data sets in the folder DLGUIDE_DATA"),
 )
 
 

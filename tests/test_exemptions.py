@@ -15,9 +15,8 @@ def test_number_of_exemptions():
 
 @pytest.mark.parametrize(("pattern", "reason"), EXEMPT)
 def test_exemption_names_a_test_and_a_reason(pattern, reason):
-    file, _, test = pattern.partition("::")
-    assert (ROOT / file).is_file()
-    assert test.rstrip("*") in (ROOT / file).read_text("utf-8")
+    files, _, test = pattern.partition("::")
+    assert any(test.rstrip("*") in path.read_text("utf-8") for path in ROOT.glob(files))
     assert len(reason.split()) > 3
 
 
