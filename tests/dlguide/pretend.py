@@ -19,6 +19,10 @@ from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_a
 from torch.utils._pytree import tree_flatten, tree_map
 
 DEVICE = "meta"
+CPU_ALLOWED = (  # what takes indices or lengths from the CPU on a GPU too
+    torch.ops.aten.index.Tensor, torch.ops.aten.index_put_.default, torch.ops.aten._pack_padded_sequence.default,
+    torch.ops.aten._pack_padded_sequence_backward.default,
+)  # fmt: skip
 
 
 class Away(Tensor):
@@ -68,8 +72,7 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     wanted = kwargs.get("device")
     moves = func is torch.ops.aten.copy_.default  # the one that may read from another device
     left = [t for t in given if not isinstance(t, Away) and t.dim() > 0]
-    indices = func in (torch.ops.aten.index.Tensor, torch.ops.aten.index_put_.default)  # CPU indices are allowed
-    if away and left and not moves and not indices:
+    if away and left and not moves and func not in CPU_ALLOWED:
         raise RuntimeError(f"{func} mixes tensors on the device with a CPU tensor of shape {list(left[0].shape)}")
     goes = torch.device(wanted).type == DEVICE if wanted is not None else bool(away)
     if moves:
@@ -79,11 +82,18 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         plain[1]["device"] = torch.device("cpu")
     out = func(*plain[0], **plain[1])
     wrapped = tree_map(lambda t: Away(t) if isinstance(t, Tensor) and goes else t, out)
+    if func is torch.ops.aten._pack_padded_sequence.default:
+        return wrapped[0], out[1]  # the batch sizes stay on the CPU
     return return_and_correct_aliasing(func, args, kwargs, wrapped) if away and goes else wrapped
 
 
 @contextlib.contextmanager
 def pretend() -> Iterator[str]:
     """Give the name of the device."""
-    with Pretend(), Numbers():
-        yield DEVICE
+    was = torch.__future__.get_swap_module_params_on_conversion()
+    torch.__future__.set_swap_module_params_on_conversion(True)  # or a weight under two names would become two
+    try:
+        with Pretend(), Numbers():
+            yield DEVICE
+    finally:
+        torch.__future__.set_swap_module_params_on_conversion(was)

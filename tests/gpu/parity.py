@@ -17,18 +17,24 @@ from torch import Tensor, nn
 # float64 differs only in the order of additions. One rounding of float32 is 6e-8 of a value; a sum of a few hundred
 # numbers that partly cancel loses some digits more. TF32, with roundings of 5e-4, would be seen at once.
 TOLERANCE = {torch.float64: (1e-9, 1e-11), torch.float32: (1e-4, 2e-5)}  # relative, absolute
+DEEP = TOLERANCE | {torch.float32: (1e-3, 1e-4)}  # through many layers, or many steps
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
 @contextlib.contextmanager
-def exact() -> Iterator[None]:
-    """Compute float32 in float32 on a GPU, not in TF32, and give the settings back."""
-    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+def exact(wanted: str = "ieee") -> Iterator[None]:
+    """Compute float32 in float32 on a GPU, not in TF32, and give the settings back. "tf32" asks for the opposite."""
+    # by the names of PyTorch 2.9 and later; the old ones (allow_tf32) warn, and must not be mixed with these
+    cudnn = torch.backends.cudnn
+    settings: list[Any] = [torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn]  # type: ignore[attr-defined]
+    before = [setting.fp32_precision for setting in settings]
+    for setting in settings:
+        setting.fp32_precision = wanted
     try:
         yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn
+        for setting, value in zip(settings, before, strict=True):
+            setting.fp32_precision = value
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class Case:
     note: str = ""  # tells two cases of one name apart
     gradient: bool = True  # False: what is called is itself a backward pass, or has no gradient
     layer: bool = False
+    initial: bool = False  # keep the weights that the constructor of a layer drew
 
     def __str__(self) -> str:
         return f"{self.name}-{self.note}" if self.note else self.name
@@ -74,11 +81,12 @@ def leaves(given: Any) -> list[Tensor]:
 
 
 def module_of(case: Case, dtype: torch.dtype) -> nn.Module:
-    """A layer with weights that follow from its name; those of its constructor are often 0 or 1."""
+    """A layer with weights that follow from its name; those of a constructor are often 0 or 1."""
     with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         layer: nn.Module = case.call().to(dtype)
     with torch.no_grad():
-        for key, weight in layer.named_parameters():
+        for key, weight in layer.named_parameters() if not case.initial else ():
             weight.copy_(0.5 * numbers(f"{case}:{key}", *weight.shape))
     return layer
 
@@ -90,7 +98,7 @@ def run(case: Case, device: str, dtype: torch.dtype) -> list[Tensor]:
     with torch.set_grad_enabled(case.gradient):
         outputs = leaves((layer or case.call)(*inputs))
     results = list(outputs)
-    wanted = [t for t in leaves(inputs) if t.requires_grad] + (list(layer.parameters()) if layer else [])
+    wanted = [t for t in (*leaves(inputs), *(layer.parameters() if layer else [])) if t.requires_grad]
     if case.gradient and wanted:
         smooth = [y for y in outputs if y.requires_grad]
         behind = [numbers(f"{case}<{i}", *y.shape).to(device, y.dtype) for i, y in enumerate(smooth)]
@@ -101,7 +109,10 @@ def run(case: Case, device: str, dtype: torch.dtype) -> list[Tensor]:
     return [t.detach().cpu() for t in results]
 
 
-def assert_close(ours: list[Tensor], theirs: list[Tensor], dtype: torch.dtype) -> None:
-    relative, absolute = TOLERANCE[dtype]
+def assert_close(
+    ours: list[Tensor], theirs: list[Tensor], dtype: torch.dtype,
+    tolerance: dict[torch.dtype, tuple[float, float]] = TOLERANCE,
+) -> None:  # fmt: skip
+    relative, absolute = tolerance[dtype]
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=relative, atol=absolute)
