@@ -1,9 +1,7 @@
-"""dlguide.data against scikit-learn, torchvision, and files damaged on purpose."""
+"""load, its parts and its folder, against scikit-learn."""
 
-import gzip
 import os
 import sys
-import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -12,8 +10,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from dlguide import data
-from dlguide.data import data_folder, load
+from dlguide.data import DATASETS, data_folder, find, load
 
 
 def rows_of(part):
@@ -83,9 +80,17 @@ def test_a_dataloader_takes_the_parts_too():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"name": "cifar"}, "expected the name 'digits' or 'mnist', got 'cifar'"),
+        ({"name": "cifar"}, "expected one of 'digits', .*, or a path, got 'cifar'; did you mean 'cifar10'[?]$"),
+        ({"name": "IMDB"}, "got 'IMDB'; did you mean 'imdb'[?]$"),
+        ({"name": "qqqq"}, "got 'qqqq'$"),
+        ({"name": "digits", "download": True}, "expected download=False for 'digits': comes with scikit-learn"),
+        ({"name": "imdb", "download": True}, "expected download=False for 'imdb': unpack aclImdb_v1.tar.gz"),
+        ({"max_length": 0}, "expected max_length of at least 1, got 0"),
+        ({"name": "reviews", "max_words": 0}, "expected max_words of at least 1, got 0"),
+        ({"name": "reviews", "unit": "lines"}, "expected unit 'words' or 'characters', got 'lines'"),
         ({"layout": "columns"}, "expected layout 'pictures' or 'rows', got 'columns'"),
         ({"validation": 0.0}, "expected shares above 0"),
+        ({"test": 0.0}, "expected shares above 0"),
         ({"validation": 0.6, "test": 0.6}, "expected shares above 0"),
         ({"validation": 0.0001}, "leave a part of 1797 examples empty"),
     ],
@@ -122,104 +127,50 @@ def test_without_the_variable_the_platform_decides(monkeypatch, platform, variab
     assert data_folder().parts[-len(ending) :] == ending
 
 
-# ---- MNIST's files, made small and damaged
-
-SIZES = {"train-images-idx3-ubyte": (20, 28, 28), "train-labels-idx1-ubyte": (20,)}
-SIZES |= {"t10k-images-idx3-ubyte": (5, 28, 28), "t10k-labels-idx1-ubyte": (5,)}
+# ---- what there is
 
 
-def idx(values):
-    """The idx format: 0, 0, type 8 (bytes), number of dimensions, each size as four bytes, then the values."""
-    return bytes([0, 0, 8, values.ndim]) + b"".join(n.to_bytes(4, "big") for n in values.shape) + values.tobytes()
+def test_every_set_is_described_in_one_line_each():
+    assert list(DATASETS) == ["digits", "reviews", "mnist", "fashion-mnist", "cifar10", "imdb"]
+    for about in DATASETS.values():
+        assert about.kind in ("pictures", "texts")
+        assert all(line and "\n" not in line for line in (about.what, about.sizes, about.source, about.get))
 
 
-@pytest.fixture
-def small_mnist(tmp_path, monkeypatch):
-    """A folder with files like MNIST's, 20 + 5 pictures, and the module told to expect them."""
-    rng = np.random.default_rng(0)
-    folder = tmp_path / "MNIST" / "raw"
-    folder.mkdir(parents=True)
-    expected = {}
-    for name, shape in SIZES.items():
-        raw = idx(rng.integers(0, 10 if len(shape) == 1 else 256, shape, dtype=np.uint8))
-        (folder / f"{name}.gz").write_bytes(gzip.compress(raw))
-        expected[name] = (f"{name}", shape, zlib.crc32(raw))
-    monkeypatch.setattr(data, "_MNIST_FILES", expected)
-    return tmp_path
+@pytest.mark.parametrize("name", ["digits", "reviews"])
+def test_the_description_tells_what_comes(name):
+    parts = load(name)
+    total = len(parts.train) + len(parts.validation) + len(parts.test)
+    assert f"{total:,} in all" == DATASETS[name].sizes
+    assert f"{len(parts.classes)} classes" in DATASETS[name].what
+    assert (DATASETS[name].kind == "texts") == (parts.vocabulary is not None)
 
 
-def read_all(folder):
-    return {name: data._read_idx(folder, name) for name in SIZES}
+@pytest.mark.parametrize("name", list(DATASETS))
+def test_nothing_is_found_in_an_empty_folder(name, tmp_path, monkeypatch):
+    assert find(name, tmp_path) is None
+    assert find(name, tmp_path / "none") is None
+    monkeypatch.setenv("DLGUIDE_DATA", str(tmp_path))
+    assert find(name) is None
 
 
-def test_packed_and_unpacked_files_read_the_same(small_mnist):
-    packed = read_all(small_mnist)
-    for file in list((small_mnist / "MNIST" / "raw").iterdir()):
-        file.with_suffix("").write_bytes(gzip.decompress(file.read_bytes()))
-        file.unlink()
-    unpacked = read_all(small_mnist)
-    for name, values in packed.items():
-        assert values.shape == SIZES[name]
-        assert torch.equal(values, unpacked[name])
+def test_finding_an_unknown_set_says_what_there_is():
+    with pytest.raises(ValueError, match=r"expected one of 'digits', .*, got 'minst'"):
+        find("minst")
 
 
-def test_torchvision_reads_the_same(small_mnist):
-    from torchvision.datasets import MNIST
-
-    ours = read_all(small_mnist)
-    for file in list((small_mnist / "MNIST" / "raw").iterdir()):
-        file.with_suffix("").write_bytes(gzip.decompress(file.read_bytes()))
-    theirs = MNIST(small_mnist, train=True, download=False)
-    assert torch.equal(ours["train-images-idx3-ubyte"], theirs.data)
-    assert torch.equal(ours["train-labels-idx1-ubyte"].long(), theirs.targets)
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10", "imdb"])
+def test_a_missing_set_says_where_it_belongs_and_how_to_get_it(name, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"is missing: .*DLGUIDE_DATA") as caught:
+        load(name, folder=tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
-NAME = "train-images-idx3-ubyte"
-
-
-def pack(raw):
-    return gzip.compress(raw)
-
-
-@pytest.mark.parametrize(
-    ("damage", "error", "sentence"),
-    [
-        (None, FileNotFoundError, "is missing"),
-        (lambda packed: packed[:200], ValueError, "cannot be unpacked"),
-        (lambda packed: b"<html>not found</html>", ValueError, "cannot be unpacked"),
-        (
-            lambda packed: packed[:100] + bytes([packed[100] ^ 1]) + packed[101:],
-            ValueError,
-            "cannot be unpacked|damaged",
-        ),
-        (lambda packed: pack(gzip.decompress(packed)[:-5]), ValueError, "should hold"),
-        (lambda packed: pack(idx(np.zeros((20, 27, 28), np.uint8))), ValueError, "should hold"),
-        (lambda packed: pack(b""), ValueError, "begin with nothing"),
-        (lambda packed: pack(idx(np.zeros((20, 28, 28), np.uint8))), ValueError, "checksum is wrong"),
-    ],
-    ids=["missing", "truncated", "a web page", "one bit", "short", "shape", "empty", "other bytes"],
-)
-def test_damaged_files_get_one_sentence_with_name_and_remedy(small_mnist, damage, error, sentence):
-    file = small_mnist / "MNIST" / "raw" / f"{NAME}.gz"
-    if damage is None:
-        file.unlink()
-    else:
-        file.write_bytes(damage(file.read_bytes()))
-    with pytest.raises(error, match=sentence) as caught:
-        load("mnist", folder=small_mnist)
-    message = str(caught.value)
-    assert str(file) in message
-    assert "load('mnist', download=True)" in message
-    assert "DLGUIDE_DATA" in message
-    assert "\n" not in message
-
-
-def test_download_is_torchvisions(monkeypatch, tmp_path):
-    asked = []
-    monkeypatch.setattr("torchvision.datasets.MNIST", lambda root, download: asked.append((root, download)))
-    with pytest.raises(FileNotFoundError):
-        load("mnist", folder=tmp_path, download=True)
-    assert asked == [(tmp_path, True)]
+@pytest.mark.parametrize("name", ["no/such", "none.csv", "/none/such"])
+def test_a_missing_path_says_what_was_expected(name):
+    with pytest.raises(FileNotFoundError, match=f"{name} does not exist; expected a .csv or .jsonl file"):
+        load(name)
 
 
 # ---- the real MNIST, where there is one

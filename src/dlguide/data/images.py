@@ -1,0 +1,86 @@
+"""Picture folders: one folder for each class, read with Pillow into one tensor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dlguide.data.files import DataError, part_folders
+from dlguide.data.split import Examples
+
+ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff"}
+_GREY, _COLOUR = {"1", "L", "LA"}, {"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
+
+
+def read_image_folder(folder: Path, size: int | tuple[int, int] | None) -> Examples:
+    """Read folder/CLASS/picture files, or folder/train/CLASS and folder/test/CLASS, with folder/val if there is one."""
+    parts = part_folders(folder) or {"train": folder}
+    classes = _class_names(parts["train"])
+    found = {part: _files(place, classes) for part, place in parts.items()}
+    order = [part for part in ("train", "validation", "test") if part in found]
+    files = [file for part in order for file in found[part]]
+    x = _decode([path for path, _ in files], size)
+    y = torch.tensor([label for _, label in files])
+    validation, test = len(found.get("validation", [])), len(found.get("test", []))
+    return Examples(x, y, classes, validation=validation, test=test)
+
+
+def _class_names(folder: Path) -> tuple[str, ...]:
+    classes = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")))
+    if len(classes) < 2:
+        raise DataError(f"{folder} should hold a folder for each of at least two classes, and holds {len(classes)}")
+    return classes
+
+
+def _files(folder: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
+    """List the picture files below each class folder with the number of the class."""
+    if extra := set(_class_names(folder)) - set(classes):
+        raise DataError(f"{folder} holds the class {min(extra)!r}, which the training part does not have")
+    found = []
+    for label, name in enumerate(classes):
+        below = sorted((folder / name).rglob("*")) if (folder / name).is_dir() else []
+        pictures = [path for path in below if path.suffix.lower() in ENDINGS and not path.name.startswith(".")]
+        if not pictures:
+            raise DataError(f"{folder / name} should hold pictures ({', '.join(sorted(ENDINGS))}), and holds none")
+        found += [(path, label) for path in pictures]
+    return found
+
+
+def _decode(files: list[Path], size: int | tuple[int, int] | None) -> Tensor:
+    """Decode pictures into one tensor, uint8 [N, C, H, W]; C is 1 if all are grey, else 3."""
+    pictures: list[Any] = [_open(path, size) for path in files]
+    shapes = [picture.shape[:2] for picture in pictures]
+    for path, shape in zip(files, shapes, strict=True):
+        if shape != shapes[0]:
+            raise DataError(
+                f"{path} is {shape[1]} x {shape[0]} pixels and {files[0]} is {shapes[0][1]} x {shapes[0][0]}: one"
+                " tensor needs one size, so say load(..., size=64) to scale and crop all of them to 64 x 64"
+            )
+    if any(picture.ndim == 3 for picture in pictures):
+        pictures = [p if p.ndim == 3 else np.repeat(p[:, :, None], 3, axis=2) for p in pictures]
+        return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+    return torch.from_numpy(np.stack(pictures)).unsqueeze(1)
+
+
+def _open(path: Path, size: int | tuple[int, int] | None) -> Any:
+    """Decode one picture: [H, W] if it is grey, [H, W, 3] if it is not."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as file:
+            if file.mode not in _GREY | _COLOUR:
+                raise DataError(f"{path} has pixels of kind {file.mode!r}: save it with 8 bits for each channel")
+            picture = ImageOps.exif_transpose(file)  # cameras store a turned picture and a note which side is up
+            picture = picture.convert("L" if file.mode in _GREY else "RGB")
+            if size is not None:  # scale the shorter side, then crop the middle
+                height, width = (size, size) if isinstance(size, int) else size
+                picture = ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR)
+            return np.asarray(picture)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} cannot be decoded as a picture, {error}; take it out or get it again") from error
