@@ -149,7 +149,7 @@ class ResNet(nn.Module):
             if isinstance(module, nn.Conv2d):  # keeps the variance of gradients from layer to layer
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if zero_branches and isinstance(module, BasicBlock):
-                nn.init.zeros_(module.branch[-1].weight)
+                nn.init.zeros_(module.branch.get_parameter("4.weight"))  # the factor of the last BatchNorm
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify a batch of pictures.

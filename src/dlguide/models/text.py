@@ -64,6 +64,7 @@ class TextCNN(nn.Module):
         check_sizes(vocabulary=vocabulary, classes=classes, embedding=embedding, filters=filters)
         check_sizes(**{f"widths[{i}]": width for i, width in enumerate(widths)})
         check_share("dropout", dropout)
+        self.widths = tuple(widths)
         self.embedding = nn.Embedding(vocabulary, embedding, padding_idx=0)
         self.convolutions = nn.ModuleList(nn.Conv1d(embedding, filters, width) for width in widths)
         self.dropout = nn.Dropout(dropout)
@@ -83,8 +84,7 @@ class TextCNN(nn.Module):
         real = real_positions(ids, lengths)[:, None]  # [N, 1, T]
         x = self.embedding(ids).transpose(1, 2) * real  # [N, embedding, T], zeros in the padding
         strongest = []
-        for convolution in self.convolutions:
-            k = convolution.weight.shape[2]
+        for k, convolution in zip(self.widths, self.convolutions, strict=True):
             c = torch.relu(convolution(F.pad(x, (k // 2, k - 1 - k // 2))))  # [N, filters, T]
             strongest.append((c * real).amax(2))  # a ReLU is never below 0, so a masked 0 is never the only maximum
         return self.out(self.dropout(torch.cat(strongest, dim=1)))
