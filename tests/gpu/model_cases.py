@@ -38,7 +38,7 @@ MODEL_CASES = [
     model("TextCNN", lambda: models.TextCNN(20, embedding=12, filters=5).eval(), IDS, LENGTHS),
     model("BagOfNgrams", lambda: models.BagOfNgrams(20, buckets=50), IDS, LENGTHS),
     model("TransformerClassifier",
-          lambda: models.TransformerClassifier(20, width=16, heads=2, depth=2, max_length=9, dropout=0.0), IDS, LENGTHS),
+          lambda: models.TransformerClassifier(20, 2, 16, heads=2, depth=2, max_length=9, dropout=0.0), IDS, LENGTHS),
     model("SelfAttention", lambda: models.SelfAttention(8, 2, causal=True), ROWS),
     model("Block", lambda: models.Block(8, 2), ROWS, torch.arange(6) < torch.tensor([[6], [2], [5], [1]])),
     model("CharRNN", lambda: models.CharRNN(20, width=8, hidden_size=12), IDS),
