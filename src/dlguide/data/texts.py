@@ -113,7 +113,7 @@ def _files(folder: Path, encoding: str) -> Iterator[tuple[str, str]]:
         name, _, kind = plain_name(path).rpartition(".")
         if kind not in ("txt", "pos", "neg") or name.lower() in ("readme", "license"):
             continue
-        for line in read_text(path, encoding, _WHAT, _REMEDY).splitlines():
+        for line in read_text(path, encoding, _WHAT, _REMEDY).split("\n"):  # splitlines() would split at \x85 too
             if line.strip():
                 yield line.strip(), name if kind == "txt" else kind
 
