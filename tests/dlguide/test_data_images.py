@@ -1,5 +1,7 @@
 """Picture folders against torchvision's ImageFolder, and with files that are no pictures."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -47,7 +49,7 @@ def test_image_folder_reads_the_same(tmp_path):
 def test_grey_pictures_have_one_channel(tmp_path):
     fill(tmp_path, mode="L")
     save(tmp_path / "cat" / "clear.png", "LA")
-    x = read_image_folder(tmp_path, None).x
+    x: Any = read_image_folder(tmp_path, None).x
     assert x.shape == (9, 1, 5, 6)
     assert torch.equal(x[0, 0], torch.from_numpy(np.array(Image.open(tmp_path / "cat" / "0.png"))))
 
@@ -81,7 +83,7 @@ def test_size_scales_and_crops_as_torchvision_does(tmp_path):
         Image.fromarray(ramp.T.copy()).save(tmp_path / name / "turned.png")
     with pytest.raises(DataError, match=r"turned.png is 40 x 60 pixels and .*ramp.png is 60 x 40: .*size=64"):
         load(tmp_path)
-    ours = read_image_folder(tmp_path, 20).x
+    ours: Any = read_image_folder(tmp_path, 20).x
     theirs = Compose([Resize(20), CenterCrop(20)])(Image.fromarray(ramp))
     assert ours.shape == (4, 1, 20, 20)
     assert (ours[0].int() - pil_to_tensor(theirs).int()).abs().max() <= 2  # the window may lie half a pixel aside
@@ -94,7 +96,8 @@ def test_a_note_of_the_camera_turns_the_picture(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: turn by 90 degrees to the right
     upright.save(tmp_path / "cat" / "0.png", exif=exif)
-    x = read_image_folder(tmp_path, None).x[0, 0]
+    x: Any = read_image_folder(tmp_path, None).x
+    x = x[0, 0]
     assert x[:, 0].tolist() == [0, 60, 120, 180, 240]
 
 

@@ -167,7 +167,7 @@ def test_a_file_that_cannot_be_read_is_named(small):
 
 def test_download_is_torchvisions(monkeypatch, tmp_path):
     for name, known in pictures.IDX_SETS.items():
-        asked = []
+        asked: list[tuple[object, bool]] = []
         monkeypatch.setattr(
             f"torchvision.datasets.{known.place}", lambda root, download, asked=asked: asked.append((root, download))
         )

@@ -25,7 +25,7 @@ def texts_of(parts, part):
 def test_every_bag_of_words_comes_equally_often_with_both_labels(parts):
     for part in ("train", "validation", "test"):
         texts, y = texts_of(parts, part)
-        signs = Counter()
+        signs: Counter[str] = Counter()
         for text, label in zip(texts, y.tolist(), strict=True):
             signs[" ".join(sorted(text.split()))] += 2 * label - 1
         assert set(signs.values()) == {0}, part

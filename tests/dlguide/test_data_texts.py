@@ -84,8 +84,8 @@ def test_a_folder_with_parts_brings_its_own(tmp_path, kind):
                 (tmp_path / part / label / f"{i}.txt").write_text(text, "utf-8")
     parts = load(tmp_path)
     assert (len(parts.train), len(parts.validation), len(parts.test)) == (18, 6, 12)
-    for part, word in ((parts.train, "train"), (parts.validation, "<unknown>"), (parts.test, "<unknown>")):
-        ids, lengths, _ = part.tensors  # the name of its part is in each text, and only "train" is in the vocabulary
+    for split, word in ((parts.train, "train"), (parts.validation, "<unknown>"), (parts.test, "<unknown>")):
+        ids, lengths, _ = split.tensors  # the name of its part is in each text, and only "train" is in the vocabulary
         said = [parts.vocabulary.decode(row[:n]).split() for row, n in zip(ids, lengths, strict=True)]
         assert all(word in words for words in said)
     assert "test" not in parts.vocabulary
