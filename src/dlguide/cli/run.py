@@ -1,0 +1,212 @@
+"""A run: from the settings to data, model, optimizer, schedule and trainer, and through it to the end."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.utils.data import DataLoader, TensorDataset
+
+from dlguide.cli import folder as files
+from dlguide.cli.options import write
+from dlguide.config import Config, ConfigError
+from dlguide.config._augment import parse_augment
+from dlguide.data import BatchOrder, Compose, Cutout, RandomFlip, RandomShift, Splits, TensorBatches, load
+from dlguide.models import MODELS, build
+from dlguide.train import (
+    EMA,
+    Checkpoint,
+    EarlyStopping,
+    HistoryFile,
+    ProgressBar,
+    TensorBoard,
+    Trainer,
+    distributed,
+    processes,
+    resume,
+)  # fmt: skip
+
+_AUGMENT = {"flip": RandomFlip, "shift": RandomShift, "cutout": Cutout}
+
+
+class Run:
+    """One run in its folder; a context, because several processes meet at its beginning and part at its end.
+
+    Args:
+        config: its settings.
+        fresh: delete what an earlier run left.
+    """
+
+    def __init__(self, config: Config, fresh: bool = False) -> None:
+        self.config, self.fresh, self.was_finished = config, fresh, False
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Run:
+        with wrong_use():
+            self.group = self._stack.enter_context(processes(self.config.device))
+        self.writes = self.group.rank == 0
+        self.folder = files.claim(self.config, self.fresh) if self.writes else files.folder_of(self.config)
+        self._meet()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def train(self, progress: bool = True) -> dict[str, Any]:
+        """Train to the end, or say what came out if that was done before."""
+        done = files.result_of(self.folder)
+        if done is not None:
+            self.was_finished = True
+            return done
+        began = time.monotonic()
+        self.layout, self.splits = read_data(self.config)
+        self.trainer = self.make_trainer(self._callbacks(progress))
+        if self.writes:
+            files.begin(self.folder, self.config)
+        resume(self.trainer, self.folder / files.CHECKPOINTS)
+        validation = self._batches(self.splits.validation, 1024)
+        self.trainer.fit(self.train_batches, validation, epochs=self.config.epochs, steps=self.config.steps)
+        self.trainer.loss = F.cross_entropy  # what is reported has no smoothed targets
+        test = self.trainer.evaluate(self._batches(self.splits.test, 1024))
+        result = self._result(test, time.monotonic() - began)
+        weights = self.group.gather(self.trainer.model)
+        if self.writes:
+            files.save_model(self.folder, weights, self.splits, self.layout)
+            write(self.folder / files.RESULT, json.dumps(result, indent=2) + "\n")
+        return result
+
+    def make_trainer(self, callbacks: list[Any]) -> Trainer:
+        """Build model, batches, optimizer, schedule and trainer."""
+        config = self.config
+        torch.manual_seed(config.seed)  # the weights a model begins with
+        with wrong_use():
+            model = build(config.model, self.splits, **config.options)
+        if config.channels_last:
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.parameters = sum(p.numel() for p in model.parameters())
+        model = self.group.spread(model, config.spread)
+        if config.compile:
+            model.compile()
+        self.train_batches = self._batches(self.splits.train, config.batch_size, train=True)
+        optimizer = make_optimizer(config, model)
+        return Trainer(
+            model, optimizer,
+            loss=functools.partial(F.cross_entropy, label_smoothing=config.label_smoothing),
+            schedule=make_schedule(config, optimizer, self._steps()),
+            device=self.group.device, precision=config.precision, accumulate=config.accumulate, clip=config.clip,
+            callbacks=callbacks, deterministic=config.deterministic, seed=config.seed,
+        )  # fmt: skip
+
+    def _callbacks(self, progress: bool) -> list[Any]:
+        config = self.config
+        return [
+            *([EMA(config.ema)] if config.ema is not None else []),  # before the next one, which keeps its weights
+            *([EarlyStopping(config.patience)] if config.keep == "best" else []),
+            HistoryFile(self.folder / files.HISTORY),
+            *([TensorBoard(self.folder / files.EVENTS)] if config.tensorboard else []),
+            *([ProgressBar()] if progress else []),
+            Checkpoint(self.folder / files.CHECKPOINTS, config.every, keep=2),
+        ]
+
+    def _steps(self) -> int:
+        """How many steps the run takes in all."""
+        epochs = math.inf if self.config.epochs is None else self.config.epochs
+        steps = math.inf if self.config.steps is None else self.config.steps
+        return int(min(steps, epochs * math.ceil(len(self.train_batches) / self.config.accumulate)))
+
+    def _batches(self, part: TensorDataset, size: int, train: bool = False) -> Any:
+        config, rank, world = self.config, self.group.rank, self.group.world
+        if config.loader == "workers":
+            order = BatchOrder(len(part), size, shuffle=train, seed=config.seed, rank=rank, world=world)
+            return DataLoader(part, batch_sampler=order, num_workers=config.workers if train else 0)
+        augment = make_augment(config) if train else None
+        return TensorBatches(
+            part, size, shuffle=train, seed=config.seed, device=self.group.device, augment=augment, rank=rank, world=world
+        )
+
+    def _meet(self) -> None:
+        """Wait for the other processes: what one has checked or deleted, all have."""
+        if distributed.is_distributed():
+            torch.distributed.barrier()
+
+    def _result(self, test: dict[str, float], seconds: float) -> dict[str, Any]:
+        trainer = self.trainer
+        return {
+            "model": self.config.model, "data": self.config.data,
+            "test_accuracy": test["accuracy"], "test_loss": test["loss"],
+            "test_examples": len(self.splits.test),
+            "epochs": trainer.epoch, "steps": trainer.step, "best_epoch": trainer.history.best_epoch,
+            "parameters": self.parameters,
+            "seconds": round(seconds, 1), "processes": self.group.world,
+            "device": str(trainer.device), "torch": torch.__version__,
+        }  # fmt: skip
+
+
+def read_data(config: Config) -> tuple[str, Splits]:
+    """Load the data of a configuration in the layout that its model takes."""
+    takes = MODELS[config.model].data
+    layout = config.layout
+    if layout == "auto":
+        layout = "rows" if "rows" in takes and "pictures" not in takes else "pictures"
+    return layout, load(
+        config.data, layout=layout, size=config.size, standardize=config.standardize, validation=config.validation,
+        test=config.test, seed=config.seed, max_length=config.max_length, max_words=config.max_words, unit=config.unit,
+    )  # fmt: skip
+
+
+def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
+    """Make the optimizer of a configuration."""
+    more = {"momentum": config.momentum} if config.momentum else {}
+    if config.nesterov:
+        more["nesterov"] = True
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    made: torch.optim.Optimizer = getattr(torch.optim, config.optimizer)(
+        parameters, lr=config.lr, weight_decay=config.weight_decay, **more
+    )
+    return made
+
+
+def make_schedule(config: Config, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler | None:
+    """Make the schedule of a configuration for a run of so many steps."""
+    if config.schedule == "onecycle":
+        rise = config.warmup or 0.3
+        return OneCycleLR(optimizer, config.lr, total_steps=steps, pct_start=rise, cycle_momentum=False)
+    if config.schedule == "none" and not config.warmup:
+        return None
+    warm = round(config.warmup * steps)
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return (step + 1) / warm
+        done = min((step - warm) / max(steps - warm, 1), 1.0)
+        return {"none": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[config.schedule]
+
+    return LambdaLR(optimizer, factor)
+
+
+def make_augment(config: Config) -> Any:
+    """Make the random changes of a configuration, None if there are none."""
+    if config.augment is None:
+        return None
+    if config.layout == "rows":
+        raise ConfigError("augment: expected none with the layout 'rows': only pictures are changed")
+    steps = [_AUGMENT[name](*([] if number is None else [number])) for name, number in parse_augment(config.augment)]
+    return Compose(*steps)
+
+
+@contextlib.contextmanager
+def wrong_use() -> Iterator[None]:
+    """A model, an option or a device that does not fit is wrong use of the command line."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise ConfigError(str(error)) from error

@@ -1,0 +1,23 @@
+"""Every setting of a run in one frozen dataclass, from which flags, configuration files and their page are made.
+
+A run takes, from the weakest to the strongest: the defaults of `Config`, the `recipe` for this model and these data, a
+file in TOML, and the flags of `dlguide train`. The result is written into the run's folder as `config.toml`, which is
+a configuration file again. Nothing here needs PyTorch, so `dlguide --help` answers at once.
+"""
+
+from dlguide.config.files import read_config, to_toml
+from dlguide.config.recipes import DATA, RECIPES, recipe
+from dlguide.config.settings import Config, ConfigError, Setting, near, settings
+
+__all__ = [
+    "DATA",
+    "RECIPES",
+    "Config",
+    "ConfigError",
+    "Setting",
+    "near",
+    "read_config",
+    "recipe",
+    "settings",
+    "to_toml",
+]
