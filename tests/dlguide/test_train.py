@@ -329,7 +329,7 @@ class Returns(nn.Module):
         (
             {"model": Returns(lambda x: torch.full((20, 3), torch.nan))},
             FloatingPointError,
-            r"the loss is nan in epoch 1, step 1: .* the output of the model is not",
+            r"the loss is nan in step 1 \(epoch 1\): .* the output of the model is not",
         ),
     ],
 )

@@ -26,6 +26,7 @@ def read(batches: Batches, trainer: Trainer) -> Iterator[tuple[list[Tensor], Ten
 
     A loader that shuffles by the global generator draws its order when the epoch begins. To get the same order again,
     the generator is put back to where it was then; what is used up is left out; and it goes on from where it is now.
+    What workers of a `DataLoader` draw is repeated too, unless `persistent_workers` lets them live on over epochs.
     """
     random, start = trainer.random, trainer.batch
     now = random.state()

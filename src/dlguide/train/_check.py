@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import TensorDataset
 
 # What a model learns from: TensorDataset(x, y) or a tuple (x, y); more inputs may stand before y.
@@ -60,27 +62,49 @@ def device_of(model: nn.Module) -> torch.device:
 @contextlib.contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
     """Switch to `eval` mode (dropout off, BatchNorm with its running statistics), and back to what it was."""
-    was_training = model.training
+    before = [(module, module.training) for module in model.modules()]  # a frozen part may be in eval mode by itself
     model.eval()
     try:
         yield
     finally:
-        model.train(was_training)
+        for module, was_training in before:
+            module.training = was_training
 
 
-def limits(batches: Any, epochs: int | None, steps: int | None) -> None:
+def parts(model: nn.Module, optimizer: Optimizer, schedule: Any) -> None:
+    """Check that the optimizer moves this model, and that the schedule moves this optimizer."""
+    own = {id(p) for p in model.parameters()}
+    if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
+        raise ValueError("expected an optimizer made from model.parameters() of this model, got that of another one")
+    if isinstance(schedule, ReduceLROnPlateau):
+        raise ValueError(
+            "expected a schedule that follows the steps, got ReduceLROnPlateau: step it with"
+            " trainer.logs['validation_loss'] in the on_epoch of a callback of your own"
+        )
+    if schedule is not None and schedule.optimizer is not optimizer:
+        raise ValueError("expected a schedule made from this optimizer, but it moves another one")
+
+
+def limits(batches: Any, epochs: int | None, steps: int | None, batch: int) -> None:
     """Check that a run has something to train on and an end."""
     if epochs is None and steps is None:
         raise ValueError("expected epochs or steps, got neither: training needs an end")
     if any(limit is not None and limit < 0 for limit in (epochs, steps)):
         raise ValueError(f"expected epochs and steps of 0 or more, got {epochs} and {steps}")
-    if not hasattr(batches, "__len__"):
+    try:
+        length = len(batches)
+    except TypeError as error:  # a DataLoader over an iterable dataset has the method, but no answer
         raise ValueError(
             f"expected batches with a length, got {type(batches).__name__}: use TensorBatches, or a DataLoader over a"
             " dataset that has a length"
-        )
-    if not len(batches):
+        ) from error
+    if not length:
         raise ValueError("expected at least one batch, got none: no examples, or drop_last drops the only batch")
+    if batch > length:
+        raise ValueError(
+            f"expected the data of the stopped run, which had used {batch} batches of its epoch, got {length} batches:"
+            " use the same data and batch size"
+        )
 
 
 def output(given: Any, y: Tensor) -> Any:

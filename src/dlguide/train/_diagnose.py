@@ -1,53 +1,85 @@
-"""Where a loss stopped being a number: the parameter, the layer or the data, in one sentence."""
+"""Where a number stopped being finite: the parameter, the data or the layer, in one sentence, and what to do."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from dlguide.train.distributed import is_distributed, is_sharded, plain
+
 if TYPE_CHECKING:
     from dlguide.train.trainer import Trainer
 
+Group = Sequence[tuple[list[Tensor], Tensor]]
+CLOSER = "run the step under torch.autograd.detect_anomaly() to see which operation begins it"
 
-def not_finite(trainer: Trainer, value: float, group: Sequence[tuple[list[Tensor], Tensor]]) -> str:
-    """Say at which step the loss became inf or nan, what is not finite, and how to look closer."""
-    lr = trainer.optimizer.param_groups[0]["lr"]
-    return (
-        f"the loss is {value} in epoch {trainer.epoch + (1 if group else 0)}, step {trainer.step + 1}:"
-        f" {_first(trainer.model, group)}; lower lr (now {lr:g}) or clip the gradient, or run the step under"
-        " torch.autograd.detect_anomaly() to see which operation begins it"
-    )
+
+def not_finite(trainer: Trainer, what: str, group: Group = ()) -> FloatingPointError:
+    """Return the error that says what became inf or nan, where it begins, and how to look closer."""
+    return FloatingPointError(f"{what}: {_first(trainer, group)}")
+
+
+def must_be_finite(trainer: Trainer) -> None:
+    """Check the weights: a gradient of nan or inf spoils them without a trace in the loss of its step."""
+    if _bad((name, p) for name, p in trainer.model.named_parameters()):
+        raise not_finite(trainer, f"the weights are not finite after step {trainer.step}")
 
 
 @torch.no_grad()
-def _first(model: nn.Module, group: Sequence[tuple[list[Tensor], Tensor]]) -> str:
-    """Name the first thing that is not finite: a parameter, an input, or the output of a layer."""
-    bad = [name for name, p in model.named_parameters() if not p.isfinite().all()]
-    if bad:
-        count = sum(1 for _ in model.parameters())
-        return f"the parameter {bad[0]} is not finite ({len(bad)} of {count} parameters)"
-    if any(x.is_floating_point() and not x.isfinite().all() for inputs, _ in group for x in inputs):
-        return "all parameters are finite, but the inputs of this batch are not (nan or inf in the data)"
+def _first(trainer: Trainer, group: Group) -> str:
+    """Name the first thing that is not finite: a parameter, an example, the output of a layer, a gradient."""
+    model, lr = plain(trainer.model), trainer.optimizer.param_groups[0]["lr"]
+    smaller = f"lower lr (now {lr:g}) or clip the gradient"
+    parameters = list(model.named_parameters())
+    if bad := _bad(parameters):
+        return (
+            f"the parameter {bad[0]} is not ({len(bad)} of {len(parameters)} parameters), so the gradient of a step"
+            f" before was too large or not finite; {smaller}, or {CLOSER}"
+        )
+    for inputs, y in group:
+        for name, x in [("input", x) for x in inputs] + [("target", y)]:
+            if _bad([(name, x)]):
+                rows = (~x.isfinite()).reshape(len(x), -1).any(1).nonzero().flatten().tolist()
+                return f"all parameters are finite, but the {name} is not, in row {rows[0]} of the batch; mend the data"
+    if not is_distributed() and (layer := _first_layer(trainer, group)):  # several processes would wait for each other
+        precision = "" if trainer.dtype is None else f", or take a wider precision than {trainer.dtype}"
+        return (
+            f"all parameters and inputs are finite, but the output of {layer} is not; {smaller}{precision}, or {CLOSER}"
+        )
+    if bad := _bad((name, p.grad) for name, p in parameters):
+        return (
+            f"parameters, inputs and outputs are finite, but the gradient of {bad[0]} is not ({len(bad)} of"
+            f" {len(parameters)}), as that of sqrt at 0 is not; {CLOSER}"
+        )
+    return f"parameters, inputs and outputs of layers are finite; look at the loss function and its data, or {CLOSER}"
+
+
+def _first_layer(trainer: Trainer, group: Group) -> str:
+    """Run the batches once more, without compilation, and name the first layer whose output is not finite."""
     found: list[str] = []
-    hooks = [
-        module.register_forward_hook(lambda _, __, out, name=name: _note(found, name, out))
-        for name, module in model.named_modules()
-        if not list(module.children())
-    ]
+
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        tensors = output if isinstance(output, tuple) else (output,)
+        if any(isinstance(t, Tensor) and _bad([("", t)]) for t in tensors):
+            found.append(names[module])
+
+    model = plain(trainer.model)
+    names = {module: name or "the model" for name, module in model.named_modules()}
+    hooks = [module.register_forward_hook(note) for module in names]  # inner ones are called before outer ones
     try:
-        for inputs, _ in group:
-            model(*inputs)
+        with torch.compiler.set_stance("force_eager"), trainer.autocast():
+            for inputs, _ in group:
+                model(*inputs)
     finally:
         for hook in hooks:
             hook.remove()
-    if found:
-        return f"all parameters and inputs are finite, but the output of {found[0]} is not"
-    return "all parameters, inputs and outputs of layers are finite, so look at the loss function and its targets"
+    return found[0] if found else ""
 
 
-def _note(found: list[str], name: str, output: object) -> None:
-    if isinstance(output, Tensor) and not output.isfinite().all():
-        found.append(name or "the model")
+def _bad(tensors: Iterable[tuple[str, Any]]) -> list[str]:
+    """The names of the tensors that hold inf or nan; of a sharded one, the part that is here."""
+    here = ((name, t.to_local() if is_sharded(t) else t) for name, t in tensors if t is not None)
+    return [name for name, t in here if not t.isfinite().all()]

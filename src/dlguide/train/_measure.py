@@ -35,6 +35,8 @@ class Sums:
     def means(self) -> dict[str, float]:
         """Return the mean loss, and the accuracy of a classifier, over the examples of all processes."""
         loss, hits, count = add_up(self.values).tolist()
+        if not count:
+            raise ValueError("expected at least one example to measure, got none")
         return {"loss": loss / count} | ({"accuracy": hits / count} if self.classified else {})
 
     def state_dict(self) -> dict[str, Any]:
@@ -61,4 +63,10 @@ def measure(
             sums.add(loss(check.output(output, y), y), output, y)
             for metric in metrics.values():
                 metric.update(output, y)
-    return sums.means() | {name: float(metric.compute()) for name, metric in metrics.items()}
+    return sums.means() | {name: _number(name, metric.compute()) for name, metric in metrics.items()}
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, dict) or (isinstance(value, Tensor) and value.numel() != 1):
+        raise ValueError(f"expected one number from the metric {name!r}, got {value}: average='macro' makes it one")
+    return float(value)

@@ -22,7 +22,7 @@ class Callback:
     `state_dict`, as tensors and plain values, so that a resumed run goes on as if it had not been stopped.
 
     Attributes:
-        last: whether it is told after the others.
+        order: callbacks with a smaller one are told first; 0 unless a class says otherwise.
 
     Example:
         ```python
@@ -46,7 +46,7 @@ class Callback:
         ```
     """
 
-    last = False
+    order = 0
 
     def on_start(self, trainer: Trainer) -> None:
         """Before the first step of `fit`.
@@ -70,7 +70,7 @@ class Callback:
         """
 
     def after_validation(self, trainer: Trainer) -> None:
-        """After it; `trainer.logs` has the numbers. The callbacks are told in reverse order.
+        """After it; `trainer.logs` has the numbers. Here the callbacks are told in reverse order.
 
         Args:
             trainer: who calls.
@@ -91,7 +91,14 @@ class Callback:
         """
 
     def on_end(self, trainer: Trainer) -> None:
-        """After the last epoch.
+        """After the last step of `fit`, if nothing went wrong.
+
+        Args:
+            trainer: who calls.
+        """
+
+    def close(self, trainer: Trainer) -> None:
+        """At the very end of `fit`, after an error or Ctrl-C too: close what is open.
 
         Args:
             trainer: who calls.
@@ -122,7 +129,7 @@ class EarlyStopping(Callback):
         best: the best number so far.
 
     Raises:
-        ValueError: a patience below 1, or no such number in `trainer.logs`.
+        ValueError: a patience below 1, or no such number in `trainer.logs`, as where `fit` gets no validation part.
 
     Example:
         ```python
@@ -156,15 +163,21 @@ class EarlyStopping(Callback):
         self.best = -math.inf if largest else math.inf
         self.weights: dict[str, Any] = {}
 
-    def after_validation(self, trainer: Trainer) -> None:
-        """Keep the weights if this epoch is the best so far.
+    def on_start(self, trainer: Trainer) -> None:
+        """Do not go on if the patience is used up: a run may be killed between its last checkpoint and its end.
 
         Args:
             trainer: who calls.
         """
-        if self.monitor not in trainer.logs:
-            raise ValueError(f"expected {self.monitor!r} among the numbers of an epoch, got {sorted(trainer.logs)}")
-        value = trainer.logs[self.monitor]
+        trainer.stop = trainer.stop or self._is_over(trainer)
+
+    def after_validation(self, trainer: Trainer) -> None:
+        """Keep the weights if this epoch is the best so far; an `EMA` has its average in the model now.
+
+        Args:
+            trainer: who calls.
+        """
+        value = trainer.logs.get(self.monitor, math.nan)  # nan is never better; on_epoch complains
         if value > self.best if self.largest else value < self.best:
             self.best, trainer.history.best_epoch = value, trainer.epoch
             state = plain(trainer.model).state_dict()
@@ -176,8 +189,12 @@ class EarlyStopping(Callback):
         Args:
             trainer: who calls.
         """
-        if self.patience is not None and trainer.epoch - trainer.history.best_epoch >= self.patience:
-            trainer.stop = True
+        if self.monitor not in trainer.logs:
+            raise ValueError(
+                f"expected {self.monitor!r} among the numbers of an epoch, got {sorted(trainer.logs)}: give fit a"
+                " validation part"
+            )
+        trainer.stop = trainer.stop or self._is_over(trainer)
 
     def on_end(self, trainer: Trainer) -> None:
         """Put the best weights back.
@@ -200,3 +217,6 @@ class EarlyStopping(Callback):
             trainer: who calls.
         """
         self.best, self.weights = state["best"], dict(state["weights"])
+
+    def _is_over(self, trainer: Trainer) -> bool:
+        return self.patience is not None and trainer.epoch - trainer.history.best_epoch >= self.patience

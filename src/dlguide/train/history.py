@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,7 @@ class History:
         Args:
             state: what `state_dict` returned.
         """
-        return cls(**{name: dict(value) if name == "metrics" else value for name, value in state.items()})
+        return cls(**{name: copy.deepcopy(value) for name, value in state.items()})
 
     def plot(self) -> Figure:
         """Draw the losses and the accuracies, each with its best epoch marked.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType
@@ -20,13 +21,14 @@ class Interrupted(KeyboardInterrupt):
     """
 
     def __init__(self, trainer: Trainer, signal_name: str = "SIGINT") -> None:
-        saved = next((c.saved for c in trainer.callbacks if getattr(c, "saved", None)), None)
+        saved = next((path for c in trainer.callbacks if (path := getattr(c, "saved", None))), None)
         how = (
             f"it goes on from {saved}: build the same trainer and call resume(trainer, folder) before fit"
             if saved
             else "nothing was saved: the callback Checkpoint(folder) would have, and resume(trainer, folder) goes on"
         )
-        super().__init__(f"stopped by {signal_name} after step {trainer.step} (epoch {trainer.epoch + 1}); {how}")
+        epoch = trainer.epoch + (trainer.batch > 0)
+        super().__init__(f"stopped by {signal_name} after step {trainer.step} (epoch {epoch}); {how}")
         self.signal_name, self.saved = signal_name, saved
 
 
@@ -40,14 +42,18 @@ class Interrupts:
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():  # Python allows handlers only there
             for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) == signal.SIG_IGN:  # as nohup asks for
+                    continue
                 self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler or signal.SIG_DFL)  # none: set by something other than Python
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.pending and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.pending, self.name = True, signal.Signals(number).name
+        if number == signal.SIGINT:  # not print, which may be what was interrupted
+            os.write(2, b"\nfinishing the step; Ctrl-C again ends at once\n")

@@ -66,7 +66,8 @@ class ProgressBar(Callback):
         """
         if self._bar is not None and self._bar.update():
             self._bar.set_description(self._epoch(trainer, trainer.epoch + 1), refresh=False)
-            self._bar.set_postfix(self._numbers(trainer), refresh=False)
+            loss = {"loss": f"{trainer.last_loss.item():.4g}"}
+            self._bar.set_postfix(loss | self._validation(trainer), refresh=False)
 
     def on_epoch(self, trainer: Trainer) -> None:
         """Print a line, or show the numbers of the epoch in the bar.
@@ -82,18 +83,10 @@ class ProgressBar(Callback):
             rate = (trainer.step - self._first) / max(seconds, 1e-9)
             left = (self._total(trainer) - trainer.step) / rate if rate else 0.0
             numbers = "  ".join(f"{name} {value}" for name, value in self._numbers(trainer).items())
-            print(f"{self._epoch(trainer, trainer.epoch)}  {numbers}  {rate:.0f} steps/s, {left:.0f} s left",
+            print(f"{self._epoch(trainer, trainer.epoch)}  {numbers}  {rate:.3g} steps/s, {left:.0f} s left",
                   file=sys.stderr, flush=True)  # fmt: skip
 
-    def on_interrupt(self, trainer: Trainer) -> None:
-        """Close the bar.
-
-        Args:
-            trainer: who calls.
-        """
-        self.on_end(trainer)
-
-    def on_end(self, trainer: Trainer) -> None:
+    def close(self, trainer: Trainer) -> None:
         """Close the bar.
 
         Args:
@@ -114,5 +107,9 @@ class ProgressBar(Callback):
 
     @staticmethod
     def _numbers(trainer: Trainer) -> dict[str, str]:
-        shown = {name: f"{value:.4g}" for name, value in trainer.logs.items() if name.startswith("validation_")}
-        return {"loss": f"{trainer.last_loss.item():.4g}", **shown}
+        """What a finished epoch has to say."""
+        return {"loss": f"{trainer.logs['train_loss']:.4g}"} | ProgressBar._validation(trainer)
+
+    @staticmethod
+    def _validation(trainer: Trainer) -> dict[str, str]:
+        return {name: f"{value:.4g}" for name, value in trainer.logs.items() if name.startswith("validation_")}

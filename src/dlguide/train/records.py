@@ -27,6 +27,9 @@ class HistoryFile(Callback):
         path: the file; its folder is made if it is not there.
         every: write a line after so many steps, too.
 
+    Raises:
+        ValueError: a number below 1, or a file that holds something else, when a resumed run opens it.
+
     Example:
         ```python
         import tempfile
@@ -65,7 +68,8 @@ class HistoryFile(Callback):
         if rank() != 0:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        kept = [row for row in _rows(self.path) if row["step"] <= trainer.step] if trainer.step else []
+        before = _rows(self.path) if trainer.step else []
+        kept = [row for row in before if row["step"] <= trainer.step and row.get("epoch", 0) <= trainer.epoch]
         part = self.path.with_name(self.path.name + ".part")
         part.write_text("".join(json.dumps(row) + "\n" for row in kept), "utf-8")
         part.replace(self.path)
@@ -100,6 +104,10 @@ class TensorBoard(Callback):
         folder: where the event files go.
         every: write the loss and the learning rate after so many steps.
 
+    Raises:
+        ValueError: a number below 1.
+        ImportError: at the start of `fit`, if the package tensorboard is not installed.
+
     Example:
         ```python
         import tempfile
@@ -127,6 +135,8 @@ class TensorBoard(Callback):
     """
 
     def __init__(self, folder: str | os.PathLike[str], every: int = 50) -> None:
+        if every < 1:
+            raise ValueError(f"expected every >= 1, got {every}")
         self.folder, self.every = Path(folder), every
         self._writer: Any = None
 
@@ -165,15 +175,7 @@ class TensorBoard(Callback):
                 if part in ("train", "validation"):
                     self._writer.add_scalar(f"{part}/{number}", value, trainer.step)
 
-    def on_interrupt(self, trainer: Trainer) -> None:
-        """Close the file.
-
-        Args:
-            trainer: who calls.
-        """
-        self.on_end(trainer)
-
-    def on_end(self, trainer: Trainer) -> None:
+    def close(self, trainer: Trainer) -> None:
         """Close the file.
 
         Args:
@@ -229,7 +231,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     """The lines of a file; a last line that a killed run left unfinished does not count."""
     if not path.is_file():
         return []
-    lines = path.read_text("utf-8").split("\n")
+    lines = path.read_text("utf-8", errors="replace").split("\n")
     rows = []
     for number, line in enumerate(lines[:-1], 1):
         try:

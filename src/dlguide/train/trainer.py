@@ -23,11 +23,12 @@ from torch.optim.lr_scheduler import LRScheduler
 from dlguide.train import _check as check
 from dlguide.train import _state as state
 from dlguide.train._batches import Batches, read
-from dlguide.train._diagnose import not_finite
+from dlguide.train._diagnose import must_be_finite, not_finite
 from dlguide.train._measure import Sums, measure
+from dlguide.train._shares import check_shares
 from dlguide.train.callbacks import Callback
 from dlguide.train.devices import choose_device
-from dlguide.train.distributed import total, without_exchange, world_size
+from dlguide.train.distributed import add_up, total, without_exchange, world_size
 from dlguide.train.history import History
 from dlguide.train.interrupts import Interrupted, Interrupts
 
@@ -48,13 +49,13 @@ class Trainer:
         model: called as `model(*inputs)`; moved to the device. `DistributedDataParallel` and FSDP2 models are welcome.
         optimizer: made from the parameters of this model.
         loss: called as `loss(output, y)`; gives the mean over the examples, a number.
-        schedule: made from this optimizer; it steps after each step of the optimizer.
+        schedule: made from this optimizer; it steps once after each step of the optimizer, not once per epoch.
         device: `"auto"` (CUDA, else MPS, else CPU) or what `torch.device` takes.
         precision: `"float32"`, or autocast to `"bf16"` or `"fp16"`, for fp16 with a scaled loss (`GradScaler`).
         accumulate: batches in one step, at least 1.
         clip: largest norm of the gradient of all parameters together, above 0; no clipping if not given.
         metrics: `{name: metric}` with torchmetrics' `update(output, y)`, `compute()` and `reset()`; see `evaluate`.
-        callbacks: told of each step and epoch, in this order.
+        callbacks: told of each step and epoch, in this order, but an `EMA` first and a `Checkpoint` last.
         deterministic: let PyTorch refuse operations that may give other bits in each run.
         seed: what random choices inside the model (dropout) begin with. The order of the data has a seed of its own.
 
@@ -118,6 +119,7 @@ class Trainer:
             raise ValueError(f"expected the precision 'float32', 'bf16' or 'fp16', got {precision!r}")
         if accumulate < 1 or (clip is not None and not clip > 0):
             raise ValueError(f"expected accumulate >= 1 and clip > 0 or none, got {accumulate} and {clip}")
+        check.parts(model, optimizer, schedule)
         self.device = choose_device(device)
         self.model, self.optimizer, self.loss, self.schedule = model.to(self.device), optimizer, loss, schedule
         state.move(optimizer, self.device)
@@ -125,7 +127,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
         self.accumulate, self.clip, self.deterministic, self.seed = accumulate, clip, deterministic, seed
         self.metrics = {name: metric.to(self.device) for name, metric in (metrics or {}).items()}
-        self.callbacks = sorted(callbacks, key=lambda callback: callback.last)  # a checkpoint sees what the others did
+        self.callbacks = sorted(callbacks, key=lambda callback: callback.order)
         self.epoch, self.batch, self.step, self.stop = 0, 0, 0, False
         self.epochs: int | None = None
         self.steps: int | None = None
@@ -141,6 +143,9 @@ class Trainer:
     ) -> History:
         """Train until so many epochs or steps are finished, counted from the first one of a resumed run.
 
+        A second call goes on where the first one ended, inside an epoch too, with the weights that the model now has:
+        those that `EMA` or `EarlyStopping` put in at the end, if there is one.
+
         Args:
             train: `TensorBatches`, a `DataLoader`, or any other iterable with a length of tuples `(*inputs, y)`.
             validation: measured after each epoch, if given. Never the test part.
@@ -151,28 +156,37 @@ class Trainer:
             Losses and accuracies of each epoch.
 
         Raises:
-            ValueError: neither epochs nor steps, or data without an end.
-            FloatingPointError: the loss is not finite; the message says where to look.
+            ValueError: neither epochs nor steps, data without an end, or of another length than they say.
+            FloatingPointError: the loss, the gradient or a weight is not finite; the message says where to look.
             Interrupted: Ctrl-C or SIGTERM; the step is finished and the callbacks have been told.
         """
-        check.limits(train, epochs, steps)
+        check.limits(train, epochs, steps, self.batch)
+        check_shares(train)
         self.epochs, self.steps, self.stop = epochs, steps, False
         self.steps_per_epoch = -(-len(train) // self.accumulate)
-        with self.random.continued(self.deterministic), Interrupts() as interrupts:
-            self._tell("on_start")
-            while not self._finished():
-                self.model.train()
-                batches = read(train, self)
-                while not self._finished() and (group := list(islice(batches, self.accumulate))):
-                    interrupted = self._step(group, interrupts.pending)
-                    self._tell("on_step")
-                    if interrupted:
-                        self._tell("on_interrupt")
-                        raise Interrupted(self, interrupts.name)
-                if self.batch == len(train):  # else the steps are used up inside the epoch
-                    self._end_of_epoch(validation)
-            self._tell("on_end")
+        with self.random.continued(train, self.deterministic), Interrupts() as interrupts:
+            try:
+                self._tell("on_start")
+                while not self._finished():
+                    self.model.train()
+                    batches = read(train, self)
+                    while not self._finished() and (group := list(islice(batches, self.accumulate))):
+                        interrupted = self._step(group, interrupts.pending)
+                        self._tell("on_step")
+                        if interrupted:
+                            self._tell("on_interrupt")
+                            raise Interrupted(self, interrupts.name)
+                    if self.batch == len(train):
+                        self._end_of_epoch(validation)
+                    elif not self._finished():  # else the steps are used up inside the epoch
+                        raise ValueError(f"expected {len(train)} batches in an epoch, as len() says, got {self.batch}")
+                must_be_finite(self)
+                self._tell("on_end")
+            finally:
+                self._tell("close")
         self.model.eval()
+        if interrupts.pending:  # it came after the last step
+            raise Interrupted(self, interrupts.name)
         return self.history
 
     def evaluate(self, batches: Batches) -> dict[str, float]:
@@ -185,61 +199,75 @@ class Trainer:
             `loss`, the mean over all examples; `accuracy`, where the output is logits `[N, classes]` and y is int64
             `[N]`; and each metric that the trainer was given.
         """
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+        with self.autocast():
             return measure(self.model, self.loss, batches, self.device, self.metrics)
 
     def _step(self, group: list[tuple[list[Tensor], Tensor]], interrupted: bool) -> bool:
         """Take one step on the mean loss of a group of batches; say whether any process was interrupted."""
         count, stop = total(sum(len(y) for _, y in group), interrupted, self.device)
         self.optimizer.zero_grad()  # gradients add up: forget those of the last step
-        loss_of_step = torch.zeros((), device=self.device)
+        parts = []
         for i, (inputs, y) in enumerate(group):
             with without_exchange(self.model, i + 1 < len(group)):
-                with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+                with self.autocast():
                     output = self.model(*inputs)  # forward pass
                     loss = self.loss(check.output(output, y), y)
                 share = len(y) * world_size() / count  # 1 for one batch of one process
-                loss = loss if share == 1 else loss * share
-                self.scaler.scale(loss).backward()
-            loss_of_step += loss.detach()
-            self.sums.add(loss.detach() / share, output.detach(), y)
+                part = loss if share == 1 else loss * share
+                self.scaler.scale(part).backward()
+            parts.append(part.detach())
+            self.sums.add(loss.detach(), output, y)
         self.batch += len(group)
-        if not self.scaler.is_enabled() and self._is_time_to_look() and not math.isfinite(loss_of_step.item()):
-            raise FloatingPointError(not_finite(self, loss_of_step.item(), group))
+        self.last_loss = parts[0] if len(parts) == 1 else torch.stack(parts).sum()
+        look, here = self._is_time_to_look(), f"in step {self.step + 1} (epoch {self.epoch + 1})"
+        if look and not math.isfinite(loss_everywhere := add_up(self.last_loss).item()):  # all processes stop together
+            raise not_finite(self, f"the loss is {loss_everywhere} {here}", group)
         if self.clip is not None:
             self.scaler.unscale_(self.optimizer)
-            norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
-            self.logs["norm"] = float(norm)
+            norm = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
+            if look:
+                self.logs["norm"] = norm.item()
+                if not math.isfinite(self.logs["norm"]) and not self.scaler.is_enabled():
+                    raise not_finite(self, f"the norm of the gradient is {self.logs['norm']} {here}", group)
+            nn.utils.clip_grads_with_norm_(self.model.parameters(), self.clip, norm)
         scale = self.scaler.get_scale()
         self.scaler.step(self.optimizer)  # without scaling this is optimizer.step()
         self.scaler.update()
+        left_out = self.scaler.get_scale() < scale  # the gradient of the scaled loss was too large for fp16
+        if left_out and scale < 1:
+            raise not_finite(self, f"the gradient is not finite {here}, and it is not the scale of the loss", group)
         self.logs["lr"] = self.optimizer.param_groups[0]["lr"]
-        if self.schedule is not None and self.scaler.get_scale() >= scale:  # smaller: the step was left out
+        if self.schedule is not None and not left_out:
             self.schedule.step()
-        self.last_loss = loss_of_step
         self.step += 1
         return stop
 
     def _end_of_epoch(self, validation: Batches | None) -> None:
         """Measure, note the numbers of the epoch, and tell the callbacks."""
         self.epoch, self.batch = self.epoch + 1, 0
+        of_before = ("train_", "validation_")
+        self.logs = {name: value for name, value in self.logs.items() if not name.startswith(of_before)}
         self.logs |= {f"train_{name}": value for name, value in self.sums.means().items()}
         self.sums = Sums(self.device)
-        if not math.isfinite(self.logs["train_loss"]):
-            raise FloatingPointError(not_finite(self, self.logs["train_loss"], []))
+        if not math.isfinite(self.logs["train_loss"]):  # on a GPU it may not have been looked at before
+            raise not_finite(self, f"the loss is {self.logs['train_loss']} in epoch {self.epoch}")
         if validation is not None:
             self._tell("before_validation")
             self.logs |= {f"validation_{name}": value for name, value in self.evaluate(validation).items()}
-            for callback in reversed(self.callbacks):  # who put other weights in first takes them out last
+            for callback in reversed(self.callbacks):  # who puts other weights in comes first and takes them out last
                 callback.after_validation(self)
             if not math.isfinite(self.logs["validation_loss"]):
-                raise FloatingPointError(not_finite(self, self.logs["validation_loss"], []))
+                raise not_finite(self, f"the validation loss is {self.logs['validation_loss']} after step {self.step}")
         self.history.add(self.logs)
         self._tell("on_epoch")
 
     def _finished(self) -> bool:
         limits = ((self.epochs, self.epoch), (self.steps, self.step))
         return self.stop or any(limit is not None and done >= limit for limit, done in limits)
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which the model runs: autocast to the precision that was asked for, if any."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None)
 
     def _is_time_to_look(self) -> bool:
         """Reading a number back makes a GPU wait: there only every 50 steps."""
