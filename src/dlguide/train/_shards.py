@@ -1,0 +1,178 @@
+"""Checkpoints of several processes: a folder to which each adds its part, and which any number of them can read.
+
+    step-000000123/
+        rank-00000.pt ...    what is no tensor of the model or the optimizer, of each process: counters, random numbers
+        __0_0.distcp ...     the tensors, each process its part (torch.distributed.checkpoint)
+        .metadata            which part of which tensor lies where
+
+The folder gets its name when it is complete.
+"""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from dlguide.train import _files as files
+from dlguide.train.distributed import is_distributed, is_sharded, plain, rank, total, world_size
+
+if TYPE_CHECKING:
+    from dlguide.train.trainer import Trainer
+
+TENSORS_OF = ("model", "optimizer", "callbacks")  # equal in all processes, or parts of one tensor
+Key = tuple[str | int, ...]
+
+
+def write(path: Path, trainer: Trainer) -> None:
+    """Write the state of all processes; every process calls it."""
+    import torch.distributed.checkpoint as dcp
+
+    part = path.with_name(path.name + ".part")
+    if rank() == 0:
+        shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
+        part.mkdir(parents=True)
+    total(0, False, trainer.device)  # wait for the folder
+    state = trainer.state_dict()
+    tensors: dict[Key, Tensor] = {}
+    rest = {key: _without(value, (key,), tensors) if key in TENSORS_OF else value for key, value in state.items()}
+    files.write(part / f"rank-{rank():05}.pt", {**rest, "world": world_size(), "keys": list(tensors)})
+    writer = dcp.FileSystemWriter(part)
+    dcp.save({_name(key): tensor for key, tensor in tensors.items()}, storage_writer=writer)
+    if rank() == 0:  # its `save` returns when all processes have written
+        files.put_in_place(part, path)
+    total(0, False, trainer.device)  # wait for the name
+
+
+def read(path: Path, trainer: Trainer) -> dict[str, Any]:
+    """Read the state for this process, of as many processes as there are now."""
+    world = _rest(path, 0)["world"]
+    saved = _rest(path, rank() if rank() < world else 0)
+    if world != world_size():  # the first process takes over what all have added up in this epoch
+        saved["sums"]["values"] = sum(_rest(path, r)["sums"]["values"] for r in range(world))
+    _begin_late(saved, trainer, world)
+    keys = {_name(key): key for key in saved.pop("keys")}
+    del saved["world"]
+    for name, tensor in _tensors(path, trainer, keys).items():
+        _put(saved, keys[name], tensor)
+    return saved
+
+
+def _begin_late(saved: dict[str, Any], trainer: Trainer, world: int) -> None:
+    """Let a process that was not among those that saved begin with its own random numbers, and count from 0."""
+    if world != world_size() and rank() > 0:
+        saved["sums"]["values"] = torch.zeros_like(saved["sums"]["values"])
+    if rank() >= world:
+        saved["random"], saved["random_at_epoch"] = None, trainer.random.state()
+
+
+def as_spread(saved: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
+    """Fit the state of one process to several: cut its whole tensors into parts where the model is cut."""
+    _begin_late(saved, trainer, 1)
+    likes = _Likes(trainer)
+    tensors: dict[Key, Tensor] = {}
+    for key in TENSORS_OF:
+        _without(saved[key], (key,), tensors)
+    for key, tensor in tensors.items():
+        like = likes.of(key, tensor.shape)
+        if like is not None:
+            from torch.distributed.tensor import distribute_tensor
+
+            whole = tensor.to(trainer.device)  # each process has read it: nothing is sent
+            _put(saved, key, distribute_tensor(whole, like.device_mesh, like.placements, src_data_rank=None))
+    return saved
+
+
+class _Likes:
+    """Which tensor of the trainer a saved one belongs to, and with it how it is cut into parts."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.model: Mapping[str, Any] = plain(trainer.model).state_dict()
+        self.parameters = [p for group in trainer.optimizer.param_groups for p in group["params"]]
+
+    def of(self, key: Key, shape: torch.Size) -> Any:
+        """Return the sharded tensor of the same whole shape, None if it is not sharded."""
+        like: Any = None
+        if key[:2] == ("optimizer", "state"):  # then come the number of the parameter and a name
+            like = dict(enumerate(self.parameters)).get(int(key[2]))
+        else:  # of the model, or what a callback keeps under the same name
+            like = self.model.get(str(key[-1]))
+        return like if is_sharded(like) and like.shape == shape else None
+
+
+def _tensors(path: Path, trainer: Trainer, keys: Mapping[str, Key]) -> dict[str, Tensor]:
+    """Read the tensors, of a sharded one only the part of this process."""
+    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
+
+    class Reader(dcp.FileSystemReader):
+        def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
+            try:
+                with (path / ".metadata").open("rb") as file:
+                    metadata = _Unpickler(file).load()
+                metadata.storage_meta.load_id = self.load_id
+            except (OSError, EOFError, AttributeError, TypeError, ValueError, pickle.UnpicklingError) as error:
+                raise ValueError(f"{path / '.metadata'} cannot be read ({error})") from error
+            return metadata
+
+    reader, likes = Reader(path), _Likes(trainer)
+    tensors: dict[str, Any] = {}
+    for name, stored in reader.read_metadata().state_dict_metadata.items():
+        assert isinstance(stored, TensorStorageMetadata)  # `write` saves nothing else
+        like, dtype = likes.of(keys[name], stored.size), stored.properties.dtype
+        tensors[name] = torch.empty(stored.size, dtype=dtype) if like is None else torch.zeros_like(like, dtype=dtype)
+    with warnings.catch_warnings():
+        if not is_distributed():
+            warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # one process may read it
+        dcp.load(tensors, storage_reader=reader)
+    return tensors
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads the index of a checkpoint; anything else in it, such as code to run, is refused."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        names = "Metadata MetadataIndex TensorStorageMetadata TensorProperties ChunkStorageMetadata StorageMeta"
+        known = {
+            "torch.distributed.checkpoint.metadata": f"{names} BytesStorageMetadata _MEM_FORMAT_ENCODING",
+            "torch.distributed.checkpoint.filesystem": "_StorageInfo",
+            "torch.serialization": "_get_layout",
+            "pathlib": "PosixPath PurePosixPath WindowsPath PureWindowsPath",
+            "torch": "Size float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool complex64 complex128",
+        }
+        if name not in known.get(module, "").split():
+            raise pickle.UnpicklingError(f"expected the index of a checkpoint, found {module}.{name}")
+        return super().find_class(module, name)
+
+
+def _rest(path: Path, number: int) -> dict[str, Any]:
+    return files.read(path / f"rank-{number:05}.pt")
+
+
+def _without(value: Any, key: Key, tensors: dict[Key, Tensor]) -> Any:
+    """Copy dicts and lists without their tensors, which are put aside under their keys."""
+    if isinstance(value, Tensor):
+        tensors[key] = value
+        return None
+    if isinstance(value, Mapping):
+        return {name: _without(inner, (*key, name), tensors) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without(inner, (*key, number), tensors) for number, inner in enumerate(value)]
+    return value
+
+
+def _put(saved: Any, key: Key, tensor: Tensor) -> None:
+    """Put a tensor where `_without` took it out."""
+    for name in key[:-1]:
+        saved = saved[name]
+    saved[key[-1]] = tensor
+
+
+def _name(key: Key) -> str:
+    return "/".join(map(str, key))

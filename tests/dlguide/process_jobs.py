@@ -1,0 +1,287 @@
+"""What the tests of several processes run in each of them, and how they are started: without ports, from one server."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import multiprocessing
+import os
+import signal
+import traceback
+import warnings
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
+from torchmetrics.classification import MulticlassF1Score
+
+from dlguide.data import BatchOrder, TensorBatches
+from dlguide.models import MLP, TransformerClassifier
+from dlguide.train import (
+    EMA,
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    HistoryFile,
+    Interrupted,
+    ProgressBar,
+    Processes,
+    Trainer,
+    processes,
+    resume,
+)
+
+N, BATCH = 45, 8  # five full batches and one of 5: with four processes 2, 1, 1 and 1 examples
+Answer = dict[str, Any]
+
+
+def texts(seed: int = 0) -> TensorDataset:
+    """Texts whose class is whether they have more of the ids 1 to 5 than of the others."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(1, 11, (N, 6), generator=generator)
+    lengths = torch.randint(2, 7, (N,), generator=generator)
+    ids = torch.where(torch.arange(6) < lengths[:, None], ids, 0)
+    return TensorDataset(ids, lengths, ((ids > 0) & (ids < 6)).sum(1).ge(lengths / 2).long())
+
+
+def points(seed: int = 0) -> TensorDataset:
+    """Points whose class is the largest of their first three numbers."""
+    x = torch.randn(N, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return TensorDataset(x, x[:, :3].argmax(1))
+
+
+def model_of(kind: str, dropout: float = 0.0) -> nn.Module:
+    torch.manual_seed(0)
+    if kind == "mlp":
+        return MLP(6, (8,), 3).double()
+    return TransformerClassifier(11, width=8, heads=2, depth=2, max_length=6, dropout=dropout).double()
+
+
+def build(group: Processes, kind: str, how: str = "ddp", *, dropout: float = 0.0, lr: float = 0.01, **options: Any
+          ) -> tuple[Trainer, TensorBatches, TensorBatches]:  # fmt: skip
+    """The same trainer and the same data for any number of processes."""
+    model = group.spread(model_of(kind, dropout), how)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr, eps=1e-3)  # the gradient of a key's bias is 0 but for rounding
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 40)
+    share = {"rank": group.rank, "world": group.world}
+    data = points if kind == "mlp" else texts
+    train = TensorBatches(data(), BATCH, shuffle=True, seed=3, **share)
+    validation = TensorBatches(data(1), 32, **share)
+    return Trainer(model, optimizer, schedule=schedule, device="cpu", **options), train, validation
+
+
+def state(group: Processes, trainer: Trainer) -> Answer:
+    """What the run ended with: whole weights, the gradient of the last step, the numbers."""
+    parameters = [p for p in trainer.model.parameters() if p.grad is not None]
+    return {
+        "weights": group.gather(trainer.model),
+        "gradients": [getattr(p.grad, "full_tensor", lambda p=p: p.grad)() for p in parameters],
+        "history": trainer.history.state_dict(),
+        "norm": trainer.logs.get("norm"),
+        "step": trainer.step,
+    }
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "accumulated and clipped": {"accumulate": 4, "clip": 0.05},  # six batches: a step of four and one of two
+}
+
+
+def trained(group: Processes, kind: str, how: str, options: str) -> Answer:
+    """Two epochs with validation."""
+    metrics = {"f1": MulticlassF1Score(3 if kind == "mlp" else 2, average="macro")}
+    trainer, train, validation = build(group, kind, how, metrics=metrics, **OPTIONS[options])
+    trainer.fit(train, validation, epochs=2)
+    return {**state(group, trainer), "evaluation": trainer.evaluate(validation)}
+
+
+def averaged(group: Processes, how: str) -> Answer:
+    """Callbacks that keep weights of their own."""
+    trainer, train, validation = build(group, "transformer", how, callbacks=[EMA(0.8), EarlyStopping()])
+    trainer.fit(train, validation, epochs=2)
+    return state(group, trainer)
+
+
+def first_part(group: Processes, how: str, folder: Path) -> Answer:
+    """Ten steps of twelve, in the middle of the second epoch, with a checkpoint after the eighth."""
+    callbacks = [EMA(0.8), EarlyStopping(), Checkpoint(folder, every=4)]
+    trainer, train, validation = build(group, "transformer", how, callbacks=callbacks)
+    trainer.fit(train, validation, steps=10)
+    return {"saved": sorted(path.name for path in folder.iterdir())}
+
+
+def second_part(group: Processes, how: str, folder: Path, epochs: int = 3, **options: Any) -> Answer:
+    """The rest, by any number of processes."""
+    callbacks = [EMA(0.8), EarlyStopping(), Checkpoint(folder)]
+    trainer, train, validation = build(group, "transformer", how, callbacks=callbacks, **options)
+    found = resume(trainer, folder)
+    begun_at = trainer.step
+    trainer.fit(train, validation, epochs=epochs)
+    return {"found": found, "begun_at": begun_at, **state(group, trainer)}
+
+
+def same_bits(group: Processes, how: str, folder: Path) -> Answer:
+    """With dropout: a run without a stop, and one that another trainer goes on with in the middle of an epoch."""
+    whole, train, validation = build(group, "transformer", how, dropout=0.3)
+    whole.fit(train, validation, epochs=2)
+    begun, *data = build(group, "transformer", how, dropout=0.3, callbacks=[Checkpoint(folder, every=8)])
+    begun.fit(*data, steps=9)
+    rest, *data = build(group, "transformer", how, dropout=0.3, callbacks=[Checkpoint(folder, every=8)])
+    resume(rest, folder)
+    rest.fit(*data, epochs=2)
+    return {"whole": state(group, whole), "resumed": state(group, rest)}
+
+
+class At(Callback):
+    """Do something after a step."""
+
+    def __init__(self, step: int, action: Callable[[Trainer], object]) -> None:
+        self.step, self.action = step, action
+
+    def on_step(self, trainer: Trainer) -> None:
+        if trainer.step == self.step:
+            self.action(trainer)
+
+
+def interrupted(group: Processes, folder: Path) -> Answer:
+    """SIGTERM reaches one process only."""
+    last = group.rank == group.world - 1
+    kill = At(3, lambda _: os.kill(os.getpid(), signal.SIGTERM) if last else None)
+    trainer, train, _ = build(group, "mlp", callbacks=[kill, Checkpoint(folder, every=100)])
+    try:
+        trainer.fit(train, epochs=2)
+    except Interrupted as error:
+        return {"step": trainer.step, "message": str(error), "saved": [path.name for path in folder.iterdir()]}
+    return {"step": -1}
+
+
+def not_a_number(group: Processes, how: str) -> Answer:
+    """The data of one process hold a nan."""
+    trainer, train, _ = build(group, "mlp", how)
+    if group.rank == group.world - 1:
+        train.tensors[0][:] = torch.nan
+    try:
+        trainer.fit(train, epochs=1)
+    except FloatingPointError as error:
+        return {"step": trainer.step, "message": str(error)}
+    return {"step": -1}
+
+
+def overflow(group: Processes, how: str) -> Answer:
+    """The gradient of one process is too large for float16: all leave the step out and halve the scale."""
+    torch.manual_seed(0)
+    model = group.spread(MLP(6, (8,), 3), how)
+    trainer = Trainer(model, torch.optim.SGD(model.parameters(), lr=0.1), precision="fp16", device="cpu")
+    dataset = TensorDataset(points().tensors[0].float(), points().tensors[1])
+    train = TensorBatches(dataset, BATCH, rank=group.rank, world=group.world)
+    trainer.scaler.load_state_dict({**trainer.scaler.state_dict(), "scale": 2.0 ** (21 if group.rank else 14)})
+    before = group.gather(model)
+    trainer.fit(train, steps=1)
+    return {"before": before, "after": group.gather(model)}
+
+
+def one_voice(group: Processes, folder: Path) -> Answer:
+    """What is printed and written."""
+    error = io.StringIO()
+    with contextlib.redirect_stderr(error):
+        trainer, *data = build(group, "mlp", callbacks=[ProgressBar(), HistoryFile(folder / "history.jsonl")])
+        trainer.fit(*data, epochs=2)
+    dist.barrier()
+    return {"lines": error.getvalue().splitlines(), "file": (folder / "history.jsonl").read_text().splitlines()}
+
+
+def beginnings(group: Processes, how: str) -> Answer:
+    """Processes that begin with different weights and different random numbers."""
+    torch.manual_seed(group.rank)
+    model = group.spread(MLP(6, (8,), 3), how)
+    trainer = Trainer(model, torch.optim.SGD(model.parameters(), lr=0.1), device="cpu")
+    drawn: list[Tensor] = []
+    trainer.callbacks = [At(1, lambda _: drawn.append(torch.rand(3)))]
+    trainer.fit(shared(group), steps=1)
+    return {"weights": group.gather(model), "drawn": drawn[0]}
+
+
+def shared(group: Processes) -> DataLoader[Any]:
+    """Each process's share by torch's own sampler."""
+    dataset = TensorDataset(points().tensors[0].float(), points().tensors[1])
+    sampler = DistributedSampler(dataset, group.world, group.rank)
+    return DataLoader(dataset, BATCH // group.world, sampler=sampler)
+
+
+def refused(group: Processes) -> Answer:
+    """Data that are not shared out, and data of different lengths."""
+    wrong: dict[str, Any] = {
+        "whole tensors": TensorBatches(points(), BATCH),
+        "whole loader": DataLoader(points(), BATCH),
+        "share of one": DataLoader(points(), batch_sampler=BatchOrder(N, BATCH)),
+        "another share": TensorBatches(points(), BATCH, rank=(group.rank + 1) % group.world, world=group.world),
+        "lengths": list(TensorBatches(points(), BATCH))[: 2 + group.rank],
+    }
+    messages = {}
+    for name, batches in wrong.items():
+        trainer, *_ = build(group, "mlp")
+        try:
+            trainer.fit(batches, epochs=1)
+        except ValueError as error:
+            messages[name] = str(error)
+    trainer, *_ = build(group, "mlp")
+    trainer.fit(DataLoader(points(), batch_sampler=BatchOrder(N, BATCH, rank=group.rank, world=group.world)), epochs=1)
+    return {"messages": messages, "step": trainer.step}
+
+
+def by_hand(group: Processes) -> Answer:
+    """The gradient that DDP leaves, without the trainer."""
+    model = group.spread(model_of("mlp"))
+    x, y = points().tensors
+    F.cross_entropy(model(x[group.rank :: group.world][:6]), y[group.rank :: group.world][:6]).backward()
+    return {"gradients": [p.grad for p in model.parameters()]}
+
+
+def _work(rank: int, world: int, folder: Path, jobs: dict[str, tuple[Callable[..., Answer], tuple[Any, ...]]]) -> None:
+    warnings.simplefilter("error")
+    torch.set_num_threads(1)
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    answers: dict[str, Answer] = {}
+    store = dist.FileStore(str(folder / "store"), world)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=timedelta(seconds=60))
+    try:
+        with processes("cpu") as group:
+            for name, (job, arguments) in jobs.items():
+                answers[name] = job(group, *arguments)
+        dist.destroy_process_group()
+    except BaseException:
+        answers["error"] = {"traceback": traceback.format_exc(), "job": list(jobs)[len(answers)]}
+        raise
+    finally:
+        torch.save(answers, folder / f"answers-{rank}.pt")
+
+
+def together(world: int, folder: Path, jobs: dict[str, tuple[Callable[..., Answer], tuple[Any, ...]]]) -> list[Answer]:
+    """Run jobs in so many processes, one after the other, and return what each process answered."""
+    folder.mkdir(parents=True)
+    context = multiprocessing.get_context("forkserver")  # forks from a process without threads that has torch loaded
+    context.set_forkserver_preload([__name__, "torch.distributed.fsdp", "torch.distributed.checkpoint"])
+    workers = [context.Process(target=_work, args=(rank, world, folder, jobs)) for rank in range(world)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+    for worker in workers:
+        worker.kill()
+        worker.join()
+    answers = [torch.load(folder / f"answers-{rank}.pt", weights_only=True) for rank in range(world)]
+    for rank, answer in enumerate(answers):
+        wrong = answer.get("error", {})
+        assert not wrong, f"process {rank} of {world}, {wrong['job']}: {wrong['traceback']}"
+    return answers
+
+
+def alone() -> Processes:
+    return Processes(0, 1, torch.device("cpu"))

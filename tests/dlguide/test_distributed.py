@@ -1,0 +1,204 @@
+"""Training by two and by four processes is training by one: gradients, weights, numbers, checkpoints, interruptions."""
+
+import itertools
+import shutil
+
+import pytest
+import torch
+
+from dlguide.train import processes
+from tests.dlguide import process_jobs as jobs
+
+pytestmark = pytest.mark.xdist_group("distributed")
+WORLDS, HOWS, KINDS = (2, 4), ("ddp", "fsdp"), ("mlp", "transformer")
+# two processes do everything, four what they can do wrong by themselves
+TRAINED = [
+    *((2, *case) for case in itertools.product(KINDS, HOWS, jobs.OPTIONS)),
+    *((4, *case) for case in [("mlp", "ddp", "accumulated and clipped"), ("mlp", "fsdp", "plain"),
+                              ("transformer", "fsdp", "accumulated and clipped")]),
+]
+EACH = [(2, "ddp"), (2, "fsdp"), (4, "fsdp")]
+
+
+def close(a, b, tolerance=1e-12):
+    torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """What one process ends with."""
+    group = jobs.alone()
+    answers = {("trained", *case): jobs.trained(group, case[0], "ddp", case[1])
+               for case in itertools.product(KINDS, jobs.OPTIONS)}
+    folder = tmp_path_factory.mktemp("alone")
+    answers["averaged"] = jobs.averaged(group, "ddp")
+    answers["first"] = jobs.first_part(group, "ddp", folder / "file")
+    shutil.copytree(folder / "file", folder / "copy")
+    answers["whole"] = jobs.second_part(group, "ddp", folder / "file")
+    return answers, folder / "copy"
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory, alone):
+    """What each of two and of four processes ended with; all jobs of a size in one start."""
+    folder = tmp_path_factory.mktemp("together")
+    answers = {}
+    for world in WORLDS:
+        here = folder / str(world)
+        work = {f"trained {case}": (jobs.trained, case) for size, *case in TRAINED if size == world}
+        for how in [how for size, how in EACH if size == world]:
+            work |= {
+                f"averaged {how}": (jobs.averaged, (how,)),
+                f"beginnings {how}": (jobs.beginnings, (how,)),
+                f"not a number {how}": (jobs.not_a_number, (how,)),
+            }
+        work |= {
+            "interrupted": (jobs.interrupted, (here / "interrupted",)),
+            "one voice": (jobs.one_voice, (here / "voice",)),
+            "refused": (jobs.refused, ()),
+        }
+        if world == 2:
+            for how in HOWS:
+                shutil.copytree(alone[1], folder / f"file for {how}")
+                work |= {
+                    f"first {how}": (jobs.first_part, (how, folder / how)),
+                    f"file {how}": (jobs.second_part, (how, folder / f"file for {how}")),
+                    f"same bits {how}": (jobs.same_bits, (how, here / f"bits {how}")),
+                    f"overflow {how}": (jobs.overflow, (how,)),
+                }
+        else:  # what two have begun, four go on with, the other way, and then one
+            other = dict(zip(HOWS, reversed(HOWS), strict=True))
+            work |= {f"second {how}": (jobs.second_part, (other[how], folder / how, 2)) for how in HOWS}
+        answers[world] = jobs.together(world, here, work)
+    return answers, folder
+
+
+@pytest.mark.parametrize(("world", "kind", "how", "options"), TRAINED)
+def test_training_equals_one_process(started, alone, world, kind, how, options):
+    """The same global batches, the last one uneven: gradients, weights, losses, metrics; in every process."""
+    expected = alone[0]["trained", kind, options]
+    assert expected["step"] == (12 if options == "plain" else 4)
+    for answer in started[0][world]:
+        close(answer[f"trained {[kind, how, options]}"], expected)
+
+
+@pytest.mark.parametrize(("world", "how"), EACH)
+def test_callbacks_with_weights_of_their_own(started, alone, world, how):
+    for answer in started[0][world]:
+        close(answer[f"averaged {how}"], alone[0]["averaged"])
+
+
+@pytest.mark.parametrize(("world", "how"), EACH)
+def test_all_begin_with_the_same_weights_and_draw_different_numbers(started, world, how):
+    answers = [answer[f"beginnings {how}"] for answer in started[0][world]]
+    for answer in answers[1:]:
+        close(answer["weights"], answers[0]["weights"], 0)
+        assert not torch.equal(answer["drawn"], answers[0]["drawn"])
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_a_checkpoint_of_two_goes_on_with_four_and_then_with_one(started, alone, how):
+    """The four spread the model in the other way than the two."""
+    answers, folder = started
+    for answer in answers[2]:
+        assert answer[f"first {how}"]["saved"] == ["step-000000008"]
+    for answer in answers[4]:
+        second = answer[f"second {how}"]
+        assert (second["found"], second["begun_at"], second["step"]) == (True, 8, 12)
+    assert [path.name for path in (folder / how).iterdir()] == ["step-000000012"]
+    shutil.copytree(folder / how, folder / f"{how} for one")
+    last = jobs.second_part(jobs.alone(), "ddp", folder / f"{how} for one")
+    assert (last.pop("begun_at"), last["step"]) == (12, 18)
+    close(last, {name: value for name, value in alone[0]["whole"].items() if name != "begun_at"})
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_a_checkpoint_of_one_goes_on_with_two(started, alone, how):
+    for answer in started[0][2]:
+        close(answer[f"file {how}"], alone[0]["whole"])
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_resumed_by_as_many_processes_the_bits_are_the_same(started, how):
+    """In the middle of an epoch, with dropout: each process draws on where it was."""
+    for answer in started[0][2]:
+        whole, resumed = answer[f"same bits {how}"].values()
+        assert whole["step"] == resumed["step"] == 12
+        close(resumed, whole, 0)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_an_interruption_of_one_process_stops_all_after_the_same_step(started, world):
+    """The signal comes after step 3, so that all know of it in step 4."""
+    for answer in started[0][world]:
+        assert answer["interrupted"]["step"] == 4
+        assert answer["interrupted"]["saved"] == ["step-000000004"]
+        assert "step-000000004" in answer["interrupted"]["message"]
+
+
+@pytest.mark.parametrize(("world", "how"), EACH)
+def test_a_loss_that_is_not_finite_in_one_process_stops_all(started, world, how):
+    for answer in started[0][world]:
+        assert answer[f"not a number {how}"]["step"] == 0
+        assert answer[f"not a number {how}"]["message"].startswith("the loss is nan")
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_an_overflow_in_one_process_is_left_out_by_all(started, how):
+    for answer in started[0][2]:
+        close(answer[f"overflow {how}"]["after"], answer[f"overflow {how}"]["before"], 0)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_one_process_speaks_and_writes(started, world):
+    first, *others = (answer["one voice"] for answer in started[0][world])
+    assert len(first["lines"]) == len(first["file"]) == 2
+    assert all(line.startswith(f"epoch {i}/2") for i, line in enumerate(first["lines"], 1))
+    for other in others:
+        assert other["lines"] == []
+        assert other["file"] == first["file"]
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_data_that_are_not_shared_out_are_refused(started, world):
+    for rank, answer in enumerate(started[0][world]):
+        share = f"expected share {rank} of {world} of the training data in this process, got "
+        messages = answer["refused"]["messages"]
+        for name in ("whole tensors", "whole loader", "share of one"):
+            assert messages[name].startswith(share + "the whole: "), name
+        assert messages["another share"].startswith(share + f"share {(rank + 1) % world} of {world}: ")
+        assert f"got {[2 + r for r in range(world)][:4]}" in messages["lengths"]
+        assert answer["refused"]["step"] == 6
+
+
+# ---- one process alone
+
+
+def test_without_torchrun_nothing_happens(monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    with processes("cpu") as group:
+        model = torch.nn.Linear(2, 2)
+        assert (group.rank, group.world, group.device) == (0, 1, torch.device("cpu"))
+        assert group.spread(model) is group.spread(model, "fsdp") is model
+        assert not torch.distributed.is_initialized()
+    with pytest.raises(ValueError, match="'ddp' or 'fsdp', got 'dp'"):
+        group.spread(model, "dp")
+
+
+def test_a_damaged_checkpoint_of_several_is_refused(started, tmp_path):
+    """A part that is missing or cut off, and an index that would run code."""
+    import pickle
+
+    whole = started[1] / "fsdp" / "step-000000012"
+    for name, damage, reason in [
+        ("missing", lambda folder: (folder / "rank-00000.pt").unlink(), "rank-00000.pt is no complete checkpoint"),
+        ("cut", lambda folder: (folder / "rank-00001.pt").write_bytes(b"PK"), "rank-00001.pt is no complete checkpoint"),
+        ("index", lambda folder: (folder / ".metadata").write_bytes(b""), ".metadata cannot be read"),
+        ("no index", lambda folder: (folder / ".metadata").unlink(), ".metadata cannot be read"),
+        ("code", lambda folder: (folder / ".metadata").write_bytes(pickle.dumps(shutil.rmtree)), "found shutil.rmtree"),
+    ]:
+        copy = tmp_path / name / whole.name
+        shutil.copytree(whole, copy)
+        damage(copy)
+        with pytest.raises(ValueError, match=reason):
+            jobs.second_part(jobs.alone(), "ddp", copy.parent)
