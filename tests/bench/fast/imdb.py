@@ -1,0 +1,45 @@
+"""IMDB with the models of this package: a bag of words and pairs, a bidirectional LSTM, a Transformer."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import torch
+from recipe import learned_from, timed, warm_up_then_linear
+
+from dlguide.data import TensorBatches, load
+from dlguide.models import build
+from dlguide.train import Trainer
+
+# name: longest text in words, known words, options of the model, batch, epochs, learning rate
+RECIPES = {
+    "bag": (1000, 50_000, {"embedding": 16, "buckets": 2**18}, 64, 3, 0.01),
+    "transformer": (256, 20_000, {"width": 64, "heads": 4, "layers": 2, "dropout": 0.2}, 64, 3, 0.002),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", choices=RECIPES, default="bag")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--limit", type=int, default=25_000, help="use only so many examples")
+    options = parser.parse_args()
+    length, words, model_options, batch, epochs, lr = RECIPES[options.model]
+
+    data = load("imdb", max_length=length, max_words=words)
+    examples = learned_from(data, options.limit)
+    torch.manual_seed(options.seed)
+    model = build(options.model, data, **model_options)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, fused=True)
+    steps = epochs * -(-len(examples) // batch)
+    precision = "bf16" if options.model == "transformer" else "float32"
+    trainer = Trainer(
+        model, optimizer, device="cpu", schedule=warm_up_then_linear(optimizer, steps, 0.1), precision=precision
+    )
+    train = TensorBatches(examples, batch, shuffle=True, seed=options.seed)
+    print(json.dumps(timed(trainer, train, TensorBatches(data.test, 500), epochs=epochs)))
+
+
+if __name__ == "__main__":
+    main()
