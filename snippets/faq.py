@@ -236,3 +236,22 @@ for name, data, degree, decay in [
     w = fit(*data, degree, decay)
     print(f"{name:20} training {error(w, *data):.3f}   unseen {error(w, *unseen):.3f}")
 # --8<-- [end:overfitting]
+
+# --8<-- [start:memory]
+from dlguide.memory import saved_bytes
+from torch.utils.checkpoint import checkpoint
+
+net = nn.Sequential(nn.Linear(100, 400), nn.ReLU(), nn.Linear(400, 10))
+batch = torch.randn(256, 100)
+print("training          ", saved_bytes(net, batch))
+print("half the batch    ", saved_bytes(net, torch.randn(128, 100)))
+
+
+def once_more(x):
+    return checkpoint(net, x, use_reentrant=False)
+
+
+print("checkpointed      ", saved_bytes(once_more, batch))
+with torch.no_grad():
+    print("without gradients ", saved_bytes(net, batch))
+# --8<-- [end:memory]

@@ -97,6 +97,21 @@ def test_decay_and_more_data_each_narrow_the_gap(faq):
     assert gap(faq["many"], 0.0) < overfitted / 10
 
 
+def test_memory_by_hand(faq):
+    """Float32 inputs of both linear layers; the segment's input alone; nothing. And 16 bytes with Adam."""
+    net, batch, saved = faq["net"], faq["batch"], faq["saved_bytes"]
+    assert saved(net, batch) == 4 * 256 * (100 + 400)
+    assert saved(faq["once_more"], batch) == 4 * 256 * 100
+    with torch.no_grad():
+        assert saved(net, batch) == 0
+    optimizer = torch.optim.Adam(net.parameters())
+    net(batch).sum().backward()
+    optimizer.step()
+    tensors = [t for p in net.parameters() for t in (p, p.grad, *optimizer.state[p].values()) if t.dim()]
+    count = sum(p.numel() for p in net.parameters())
+    assert sum(t.numel() * t.element_size() for t in tensors) == 16 * count
+
+
 def test_the_splits_are_disjoint_and_cover_the_data(faq):
     parts = [set(faq[name].indices) for name in ("train", "validation", "test")]
     assert set.union(*parts) == set(range(100))
