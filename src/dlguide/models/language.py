@@ -223,8 +223,9 @@ class GPT(nn.Module):
     def generate(
         self, prompt: Tensor, n: int, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Write on, one id at a time; each step reads the last `context` ids anew. Call `eval()` first if there is
-        dropout.
+        """Write on, one id at a time; each step reads the last `context` ids anew.
+
+        With dropout, call `eval()` first.
 
         Args:
             prompt: ids `[N, T]`, int64, with T at least 1.

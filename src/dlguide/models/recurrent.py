@@ -103,7 +103,7 @@ class RNNClassifier(nn.Module):
             )
         if lengths is not None:
             lengths = lengths if torch.compiler.is_compiling() else lengths.cpu()  # where packing needs them
-            check_lengths(lengths, len(x), x.shape[1])
+            check_lengths(lengths, x.shape[0], x.shape[1])
         return self.out(self.dropout(self._last_hidden(x, lengths)))
 
     def _last_hidden(self, x: Tensor, lengths: Tensor | None) -> Tensor:
@@ -112,7 +112,7 @@ class RNNClassifier(nn.Module):
             if self.rnn.bidirectional:
                 raise ValueError("a bidirectional RNNClassifier is exported without lengths, for one text at a time")
             every = self.rnn(x)[0]  # [N, T, hidden_size]; what stands after step T cannot change the state at T
-            return every[torch.arange(len(x), device=x.device), lengths.to(x.device) - 1]
+            return every[torch.arange(x.shape[0], device=x.device), lengths.to(x.device) - 1]
         if lengths is None:
             state = self.rnn(x)[1]
         else:
