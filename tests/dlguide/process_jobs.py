@@ -19,7 +19,6 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
-from torchmetrics.classification import MulticlassF1Score
 
 from dlguide.data import BatchOrder, TensorBatches
 from dlguide.models import MLP, TransformerClassifier
@@ -30,8 +29,8 @@ from dlguide.train import (
     EarlyStopping,
     HistoryFile,
     Interrupted,
-    ProgressBar,
     Processes,
+    ProgressBar,
     Trainer,
     processes,
     resume,
@@ -67,7 +66,8 @@ def build(group: Processes, kind: str, how: str = "ddp", *, dropout: float = 0.0
           ) -> tuple[Trainer, TensorBatches, TensorBatches]:  # fmt: skip
     """The same trainer and the same data for any number of processes."""
     model = group.spread(model_of(kind, dropout), how)
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr, eps=1e-3)  # the gradient of a key's bias is 0 but for rounding
+    # the gradient of a key's bias is 0 but for rounding, which Adam would make as large as the others
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr, eps=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 40)
     share = {"rank": group.rank, "world": group.world}
     data = points if kind == "mlp" else texts
@@ -96,6 +96,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def trained(group: Processes, kind: str, how: str, options: str) -> Answer:
     """Two epochs with validation."""
+    from torchmetrics.classification import MulticlassF1Score  # not for what torchrun starts: it takes a second
+
     metrics = {"f1": MulticlassF1Score(3 if kind == "mlp" else 2, average="macro")}
     trainer, train, validation = build(group, kind, how, metrics=metrics, **OPTIONS[options])
     trainer.fit(train, validation, epochs=2)
@@ -137,6 +139,16 @@ def same_bits(group: Processes, how: str, folder: Path) -> Answer:
     resume(rest, folder)
     rest.fit(*data, epochs=2)
     return {"whole": state(group, whole), "resumed": state(group, rest)}
+
+
+def to_the_end(group: Processes, folder: Path, *callbacks: Callback) -> Answer:
+    """Two epochs with dropout, from where the folder says; what torchrun_script.py does in each of its lives."""
+    trainer, *data = build(
+        group, "transformer", "fsdp", dropout=0.3, callbacks=[*callbacks, Checkpoint(folder, every=2)])  # fmt: skip
+    resume(trainer, folder)
+    begun_at = trainer.step
+    trainer.fit(*data, epochs=2)
+    return {"begun_at": begun_at, **state(group, trainer)}
 
 
 class At(Callback):
@@ -250,7 +262,7 @@ def _work(rank: int, world: int, folder: Path, jobs: dict[str, tuple[Callable[..
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     answers: dict[str, Answer] = {}
     store = dist.FileStore(str(folder / "store"), world)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=timedelta(seconds=60))
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=timedelta(seconds=120))
     try:
         with processes("cpu") as group:
             for name, (job, arguments) in jobs.items():
@@ -267,12 +279,13 @@ def together(world: int, folder: Path, jobs: dict[str, tuple[Callable[..., Answe
     """Run jobs in so many processes, one after the other, and return what each process answered."""
     folder.mkdir(parents=True)
     context = multiprocessing.get_context("forkserver")  # forks from a process without threads that has torch loaded
-    context.set_forkserver_preload([__name__, "torch.distributed.fsdp", "torch.distributed.checkpoint"])
+    slow = ["torch.distributed.fsdp", "torch.distributed.checkpoint", "torchmetrics.classification"]
+    context.set_forkserver_preload([__name__, *slow])
     workers = [context.Process(target=_work, args=(rank, world, folder, jobs)) for rank in range(world)]
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(120)
+        worker.join(300)
     for worker in workers:
         worker.kill()
         worker.join()

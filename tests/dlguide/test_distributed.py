@@ -1,13 +1,17 @@
 """Training by two and by four processes is training by one: gradients, weights, numbers, checkpoints, interruptions."""
 
 import itertools
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from dlguide.train import processes
 from tests.dlguide import process_jobs as jobs
+from tests.pages.paths import ROOT
 
 pytestmark = pytest.mark.xdist_group("distributed")
 WORLDS, HOWS, KINDS = (2, 4), ("ddp", "fsdp"), ("mlp", "transformer")
@@ -58,6 +62,7 @@ def started(tmp_path_factory, alone):
             "refused": (jobs.refused, ()),
         }
         if world == 2:
+            work["to the end"] = (jobs.to_the_end, (here / "end",))
             for how in HOWS:
                 shutil.copytree(alone[1], folder / f"file for {how}")
                 work |= {
@@ -171,6 +176,26 @@ def test_data_that_are_not_shared_out_are_refused(started, world):
         assert answer["refused"]["step"] == 6
 
 
+# ---- torchrun
+
+
+def test_a_killed_worker_is_started_again_and_all_end_with_the_same_bits(started, tmp_path):
+    """SIGKILL in the middle of a checkpoint; torchrun starts both workers again, and they go on from the one before."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+               "--max-restarts", "1", "-m", "tests.dlguide.torchrun_script", str(tmp_path)]  # fmt: skip
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "src")])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": paths}
+    run = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr[-5000:]
+    lives = [torch.load(tmp_path / f"life-{i}.pt", weights_only=True) for i in range(2)]
+    assert [life["begun_at"] for life in lives] == [0, 6]  # a checkpoint after each second step
+    assert lives[1]["there"] == ["step-000000006", "step-000000008.part"]
+    last = torch.load(tmp_path / "answer.pt", weights_only=True)
+    assert last.pop("begun_at") == 6
+    close(last, {name: value for name, value in started[0][2][0]["to the end"].items() if name != "begun_at"}, 0)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000000012"]
+
+
 # ---- one process alone
 
 
@@ -191,8 +216,8 @@ def test_a_damaged_checkpoint_of_several_is_refused(started, tmp_path):
 
     whole = started[1] / "fsdp" / "step-000000012"
     for name, damage, reason in [
-        ("missing", lambda folder: (folder / "rank-00000.pt").unlink(), "rank-00000.pt is no complete checkpoint"),
-        ("cut", lambda folder: (folder / "rank-00001.pt").write_bytes(b"PK"), "rank-00001.pt is no complete checkpoint"),
+        ("missing", lambda folder: (folder / "rank-00000.pt").unlink(), "rank-00000.pt is no complete"),
+        ("cut", lambda folder: (folder / "rank-00001.pt").write_bytes(b"PK"), "rank-00001.pt is no complete"),
         ("index", lambda folder: (folder / ".metadata").write_bytes(b""), ".metadata cannot be read"),
         ("no index", lambda folder: (folder / ".metadata").unlink(), ".metadata cannot be read"),
         ("code", lambda folder: (folder / ".metadata").write_bytes(pickle.dumps(shutil.rmtree)), "found shutil.rmtree"),

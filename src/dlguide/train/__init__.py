@@ -8,6 +8,7 @@ from dlguide.train.callbacks import Callback, EarlyStopping
 from dlguide.train.checkpoint import Checkpoint, resume
 from dlguide.train.classifier import Scores, evaluate, fit, predict
 from dlguide.train.devices import choose_device
+from dlguide.train.distributed import Processes, processes
 from dlguide.train.ema import EMA
 from dlguide.train.history import History
 from dlguide.train.interrupts import Interrupted
@@ -16,6 +17,7 @@ from dlguide.train.records import HistoryFile, TensorBoard, read_history
 from dlguide.train.trainer import Trainer
 
 __all__ = [
-    "EMA", "Callback", "Checkpoint", "EarlyStopping", "History", "HistoryFile", "Interrupted", "ProgressBar", "Scores",
-    "TensorBoard", "Trainer", "choose_device", "evaluate", "fit", "predict", "read_history", "resume",
+    "EMA", "Callback", "Checkpoint", "EarlyStopping", "History", "HistoryFile", "Interrupted", "Processes",
+    "ProgressBar", "Scores", "TensorBoard", "Trainer", "choose_device", "evaluate", "fit", "predict", "processes",
+    "read_history", "resume",
 ]  # fmt: skip

@@ -13,7 +13,8 @@ import torch
 from torch.optim import Optimizer
 
 from dlguide.train._measure import Sums
-from dlguide.train.distributed import load_weights, weights
+from dlguide.train.callbacks import Callback
+from dlguide.train.distributed import load_weights, rank, weights
 from dlguide.train.history import History
 
 if TYPE_CHECKING:
@@ -27,8 +28,14 @@ class Random:
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self.seed, self.device = seed, device
+        self.loader: torch.Generator | None = None  # that of a DataLoader which was given one
         self.saved: dict[str, Any] | None = None  # where the run stopped
         self.at_epoch: dict[str, Any] = {}  # where its epoch began
+        self.in_use = False
+
+    def now(self) -> dict[str, Any] | None:
+        """Return the state inside `fit`; outside, where `fit` left off, whatever the program draws since."""
+        return self.state() if self.in_use else self.saved
 
     def state(self) -> dict[str, Any]:
         """Return the state of each generator as plain values and tensors."""
@@ -38,6 +45,8 @@ class Random:
         if "numpy" in sys.modules:
             kind, keys, *rest = sys.modules["numpy"].random.get_state()
             state["numpy"] = (kind, keys.tolist(), *rest)
+        if self.loader is not None:
+            state["loader"] = self.loader.get_state()
         return state
 
     def set(self, state: Mapping[str, Any]) -> None:
@@ -48,26 +57,33 @@ class Random:
             getattr(torch, self.device.type).set_rng_state(state[self.device.type].cpu())
         if "numpy" in state and "numpy" in sys.modules:
             sys.modules["numpy"].random.set_state(state["numpy"])
+        if "loader" in state and self.loader is not None:
+            self.loader.set_state(state["loader"])
 
     @contextlib.contextmanager
-    def continued(self, deterministic: bool) -> Iterator[None]:
+    def continued(self, train: object, deterministic: bool) -> Iterator[None]:
         """Draw from the seed, or from where the run stopped, and give PyTorch's generators back as they were."""
-        before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.default_generator.manual_seed(self.seed)
+        before = torch.get_deterministic_debug_mode(), torch.backends.cudnn.benchmark
+        gpu = self.device if self.device.type == "cuda" else None
+        self.loader = getattr(train, "generator", None)
+        current = torch.cuda.device(gpu) if gpu else contextlib.nullcontext()
+        with current, torch.random.fork_rng(devices=[gpu] if gpu else []):
+            seed = self.seed + rank()  # each process drops out other units
+            torch.default_generator.manual_seed(seed)
             if self.device.type in ("cuda", "mps"):
-                getattr(torch, self.device.type).manual_seed(self.seed)
+                getattr(torch, self.device.type).manual_seed(seed)
             if self.saved is not None:
                 self.set(self.saved)
             if deterministic:
                 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
                 torch.use_deterministic_algorithms(True)
                 torch.backends.cudnn.benchmark = False
+            self.in_use = True
             try:
                 yield
             finally:
-                self.saved = self.state()
-                torch.use_deterministic_algorithms(before[0])
+                self.in_use, self.saved = False, self.state()
+                torch.set_deterministic_debug_mode(before[0])
                 torch.backends.cudnn.benchmark = before[1]
 
 
@@ -89,11 +105,11 @@ def capture(trainer: Trainer) -> dict[str, Any]:
         "optimizer": optimizer,
         "schedule": None if trainer.schedule is None else trainer.schedule.state_dict(),
         "scaler": trainer.scaler.state_dict(),
-        "random": trainer.random.state(), "random_at_epoch": trainer.random.at_epoch,
+        "random": trainer.random.now(), "random_at_epoch": trainer.random.at_epoch,
         "sums": trainer.sums.state_dict(),
         "history": trainer.history.state_dict(),
         "logs": dict(trainer.logs),
-        "callbacks": [[type(callback).__name__, callback.state_dict()] for callback in trainer.callbacks],
+        "callbacks": [[type(callback).__name__, callback.state_dict()] for callback in _with_state(trainer)],
     }  # fmt: skip
 
 
@@ -101,7 +117,7 @@ def restore(trainer: Trainer, saved: Mapping[str, Any]) -> None:
     """Put a captured state into a trainer whose parts are of the same kind."""
     if saved.get("format") != FORMAT:
         raise ValueError(f"expected a state of format {FORMAT}, got {saved.get('format')}: another version wrote it")
-    names = [type(callback).__name__ for callback in trainer.callbacks]
+    names = [type(callback).__name__ for callback in _with_state(trainer)]
     if [name for name, _ in saved["callbacks"]] != names or (saved["schedule"] is None) != (trainer.schedule is None):
         raise ValueError(
             f"expected the callbacks {[name for name, _ in saved['callbacks']]} and"
@@ -117,5 +133,10 @@ def restore(trainer: Trainer, saved: Mapping[str, Any]) -> None:
     trainer.sums = Sums(trainer.device, saved["sums"])
     trainer.history = History.from_state(saved["history"])
     trainer.logs = dict(saved["logs"])
-    for callback, (_, state) in zip(trainer.callbacks, saved["callbacks"], strict=True):
+    for callback, (_, state) in zip(_with_state(trainer), saved["callbacks"], strict=True):
         callback.load_state_dict(state, trainer)
+
+
+def _with_state(trainer: Trainer) -> list[Callback]:
+    """The callbacks that remember anything; the others, such as a progress bar, may come and go."""
+    return [callback for callback in trainer.callbacks if type(callback).state_dict is not Callback.state_dict]

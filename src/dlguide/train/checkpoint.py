@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 import os
-import pickle
-import re
-import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from textwrap import shorten
+from typing import TYPE_CHECKING
 
-import torch
-
+from dlguide.train import _shards as shards
+from dlguide.train._diagnose import must_be_finite
+from dlguide.train._files import checkpoints, discard, step_of
+from dlguide.train._files import read as read
+from dlguide.train._files import write as write
 from dlguide.train.callbacks import Callback
+from dlguide.train.distributed import gathered, is_distributed, rank
 
 if TYPE_CHECKING:
     from dlguide.train.trainer import Trainer
-
-NAME = re.compile(r"step-(\d{9})\.pt")
 
 
 class Checkpoint(Callback):
     """Save the state of the run after each epoch, or every so many steps, and when it is interrupted.
 
     A file appears under its name only when it is complete: it is written under another name in the same folder, flushed
-    to the disk and renamed. So a run may be killed at any moment, also while it writes.
+    to the disk and renamed. So a run may be killed at any moment, also while it writes. Several processes write a
+    folder `step-000000123` together, each its part; any number of processes can go on from either.
 
     Args:
-        folder: where the files `step-000000123.pt` go; made if it is not there.
+        folder: where the files `step-000000123.pt` go; made if it is not there. All processes must see the same one.
         every: save after so many steps; at the end of each epoch if not given.
         keep: how many of the newest files stay, at least 1.
 
     Attributes:
-        saved: the file that was written last.
+        saved: the file or folder that was written last.
 
     Raises:
-        ValueError: numbers below 1.
+        ValueError: numbers below 1, or a folder with later checkpoints of another run.
+        FloatingPointError: a weight is not finite; the checkpoints before stay.
 
     Example:
         ```python
@@ -69,13 +71,26 @@ class Checkpoint(Callback):
         - [Saving and loading](https://docs.pytorch.org/docs/stable/notes/serialization.html)
     """
 
-    last = True
+    order = 1  # what it saves is what the others have done
 
     def __init__(self, folder: str | os.PathLike[str], every: int | None = None, keep: int = 1) -> None:
         if keep < 1 or (every is not None and every < 1):
             raise ValueError(f"expected keep >= 1 and every >= 1 or none, got {keep} and {every}")
         self.folder, self.every, self.keep = Path(folder), every, keep
         self.saved: Path | None = None
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Refuse to mix two runs in one folder.
+
+        Args:
+            trainer: who calls.
+        """
+        found = checkpoints(self.folder)
+        if found and step_of(found[-1]) > trainer.step:
+            raise ValueError(
+                f"expected a run that goes on from {found[-1]}, got one at step {trainer.step}: call resume(trainer,"
+                f" {str(self.folder)!r}) before fit, or take another folder"
+            )
 
     def on_step(self, trainer: Trainer) -> None:
         """Save if it is time.
@@ -109,11 +124,18 @@ class Checkpoint(Callback):
         Args:
             trainer: whose state is saved.
         """
+        must_be_finite(trainer)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.saved = self.folder / f"step-{trainer.step:09}.pt"
-        write(self.saved, trainer.state_dict())
-        for path in [*_files(self.folder)[: -self.keep], *self.folder.glob("step-*.pt.part")]:
-            path.unlink(missing_ok=True)
+        path = self.folder / f"step-{trainer.step:09}"
+        if is_distributed():
+            shards.write(path, trainer)
+        else:
+            path = path.with_suffix(".pt")
+            write(path, trainer.state_dict())
+        self.saved = path
+        if rank() == 0:
+            for old in [*checkpoints(self.folder)[: -self.keep], *self.folder.glob("step-*.part")]:
+                discard(old)
 
 
 def resume(trainer: Trainer, folder: str | os.PathLike[str]) -> bool:
@@ -121,7 +143,7 @@ def resume(trainer: Trainer, folder: str | os.PathLike[str]) -> bool:
 
     Args:
         trainer: built as the one that was stopped.
-        folder: that of its `Checkpoint`; it need not exist.
+        folder: that of its `Checkpoint`; it need not exist. The number of processes may be another one than then.
 
     Returns:
         Whether there was one.
@@ -144,61 +166,17 @@ def resume(trainer: Trainer, folder: str | os.PathLike[str]) -> bool:
         False
         ```
     """
-    files = _files(Path(folder))
-    if not files:
+    found = checkpoints(Path(folder))
+    newest = gathered(found[-1].name if found else None)
+    if len(set(newest)) > 1:
+        raise ValueError(f"expected a folder that all processes share, {folder} has as its newest: {newest}")
+    if not found:
         return False
-    saved = read(files[-1])
+    path = found[-1]
     try:
+        saved = shards.read(path, trainer) if path.is_dir() else shards.as_spread(read(path), trainer)
         trainer.load_state_dict(saved)
-    except (RuntimeError, KeyError) as error:  # torch's own words name the parameters, over several lines
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{files[-1]} belongs to another model or optimizer: {reason}") from error
+    except (RuntimeError, LookupError, TypeError, AttributeError) as error:  # torch's words, over several lines
+        reason = shorten(str(error), 300, placeholder=" ...")  # they name each parameter that does not fit
+        raise ValueError(f"{path} was saved with another model, optimizer or trainer: {reason}") from error
     return True
-
-
-def write(path: Path, state: dict[str, Any]) -> None:
-    """Write a file that is there whole or not at all.
-
-    Args:
-        path: its name.
-        state: tensors and plain values.
-    """
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    if os.name == "posix":  # the new name, too, must reach the disk
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Read a file of tensors and plain values; code in it is not run.
-
-    Args:
-        path: what `write` wrote.
-
-    Returns:
-        The state, its tensors on the CPU.
-    """
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        reason = str(error).split("\n", 1)[0]
-        raise ValueError(
-            f"{path} cannot be read as a checkpoint ({reason}): delete it to go on from the one before it, or from the"
-            " beginning"
-        ) from error
-    if not isinstance(saved, dict):
-        raise ValueError(f"{path} should hold the state of a run and holds a {type(saved).__name__}: delete it")
-    return saved
-
-
-def _files(folder: Path) -> list[Path]:
-    """The complete checkpoints of a folder, the newest last."""
-    return sorted(path for path in folder.glob("step-*.pt") if NAME.fullmatch(path.name))

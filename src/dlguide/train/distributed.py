@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +20,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
@@ -143,12 +146,13 @@ def processes(device: str | torch.device = "auto", timeout: float = 600.0) -> It
         return
     chosen = _device_of_process(device)
     if not started:
-        gpu = chosen.type == "cuda"
+        gpu, patience = chosen.type == "cuda", timedelta(seconds=timeout)
+        store, number, world = next(rendezvous("env://", timeout=patience))
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if gpu else "gloo",
-            timeout=timedelta(seconds=timeout),
-            device_id=chosen if gpu else None,
-        )
+            store=_of_this_life(store, number, world, timeout), rank=number, world_size=world,
+            timeout=patience, device_id=chosen if gpu else None,
+        )  # fmt: skip
     try:
         yield Processes(rank(), world_size(), chosen)
     except BaseException:
@@ -158,6 +162,29 @@ def processes(device: str | torch.device = "auto", timeout: float = 600.0) -> It
     finally:
         if not started:
             dist.destroy_process_group()
+
+
+def _of_this_life(store: dist.Store, number: int, world: int, timeout: float) -> dist.Store:
+    """Agree on a place in the store that no earlier life of these processes has written to.
+
+    The agent's store outlives the workers that it starts again. An address that a dead process left there would be
+    taken for that of the new one, and the connection refused.
+    """
+    me = uuid.uuid4().hex
+    store.set(f"dlguide/{number}", me)
+    if number > 0:
+        place = store.get(f"dlguide/answer to {me}").decode()  # waits; nobody has answered this name before
+        store.set(f"{place}/{number}", "")
+        return dist.PrefixStore(place, store)
+    end = time.monotonic() + timeout
+    for other in range(1, world):
+        while not store.check([f"{me}/{other}"]):
+            if store.check([f"dlguide/{other}"]):  # perhaps the name of a dead one, then the new one follows
+                store.set(f"dlguide/answer to {store.get(f'dlguide/{other}').decode()}", me)
+            if time.monotonic() > end:
+                raise TimeoutError(f"expected {world} processes, waited {timeout:g} s for process {other}")
+            time.sleep(0.01)
+    return dist.PrefixStore(me, store)
 
 
 def _device_of_process(name: str | torch.device) -> torch.device:

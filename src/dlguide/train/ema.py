@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from dlguide.train.callbacks import Callback, EarlyStopping
+from dlguide.train.callbacks import Callback
 from dlguide.train.distributed import plain
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class EMA(Callback):
     $$\bar\theta_t = d\, \bar\theta_{t-1} + (1 - d)\, \theta_t, \qquad \bar\theta_1 = \theta_1$$
 
     Here $\theta_t$ are the weights after step $t$ and $d$ is `decay`. Buffers (the running statistics of BatchNorm) are
-    those of the model.
+    those of the model. `EarlyStopping` beside it keeps the average of the best epoch.
 
     Args:
         decay: see above, in `[0, 1)`; 0.99 averages over about the last 100 steps.
@@ -51,15 +52,17 @@ class EMA(Callback):
 
     References:
         - Polyak and Juditsky 1992, Acceleration of stochastic approximation by averaging, doi:10.1137/0330046
-        - [torch.optim.swa_utils.AveragedModel](https://docs.pytorch.org/docs/stable/generated/torch.optim.swa_utils.AveragedModel.html)
+        - [torch.optim.swa_utils](https://docs.pytorch.org/docs/stable/optim.html#weight-averaging-swa-and-ema)
     """
+
+    order = -1  # it puts the average in before another callback looks at the weights, and takes it out after it
 
     def __init__(self, decay: float = 0.99) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"expected a decay in [0, 1), got {decay}")
         self.decay = decay
-        self.average: AveragedModel | None = None
-        self._own: dict[str, Any] = {}
+        self.average: dict[str, Tensor] = {}
+        self._own: dict[str, Tensor] = {}
 
     def on_step(self, trainer: Trainer) -> None:
         """Move the average towards the weights.
@@ -67,7 +70,12 @@ class EMA(Callback):
         Args:
             trainer: who calls.
         """
-        self._averaged(trainer).update_parameters(plain(trainer.model))
+        parameters = _parameters(trainer)
+        if not self.average:
+            self.average = {name: p.clone() for name, p in parameters.items()}
+        else:
+            average = get_ema_multi_avg_fn(self.decay)
+            average(list(self.average.values()), list(parameters.values()), 0)
 
     def before_validation(self, trainer: Trainer) -> None:
         """Put the average in place of the weights.
@@ -75,9 +83,8 @@ class EMA(Callback):
         Args:
             trainer: who calls.
         """
-        model = plain(trainer.model)
-        self._own = copy.deepcopy(model.state_dict())
-        model.load_state_dict(self._averaged(trainer).module.state_dict())
+        self._own = {name: p.clone() for name, p in _parameters(trainer).items()}
+        _copy(self.average, trainer)
 
     def after_validation(self, trainer: Trainer) -> None:
         """Put the weights back.
@@ -85,21 +92,20 @@ class EMA(Callback):
         Args:
             trainer: who calls.
         """
-        plain(trainer.model).load_state_dict(self._own)
+        _copy(self._own, trainer)
         self._own = {}
 
     def on_end(self, trainer: Trainer) -> None:
-        """End with the average, unless another callback ends with the weights of an epoch.
+        """End with the average; `EarlyStopping`, which comes later, ends with that of the best epoch.
 
         Args:
             trainer: who calls.
         """
-        if not any(isinstance(callback, EarlyStopping) and callback.weights for callback in trainer.callbacks):
-            plain(trainer.model).load_state_dict(self._averaged(trainer).module.state_dict())
+        _copy(self.average, trainer)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the average."""
-        return {"average": None if self.average is None else self.average.state_dict()}
+        return {"average": self.average}
 
     def load_state_dict(self, state: Mapping[str, Any], trainer: Trainer) -> None:
         """Go on from it.
@@ -108,10 +114,17 @@ class EMA(Callback):
             state: what was saved.
             trainer: who calls.
         """
-        if state["average"] is not None:
-            self._averaged(trainer).load_state_dict(state["average"])
+        self.average = {name: average.to(trainer.device) for name, average in state["average"].items()}
 
-    def _averaged(self, trainer: Trainer) -> AveragedModel:
-        if self.average is None:
-            self.average = AveragedModel(plain(trainer.model), multi_avg_fn=get_ema_multi_avg_fn(self.decay))
-        return self.average
+
+def _parameters(trainer: Trainer) -> dict[str, Tensor]:
+    """The weights by their names; of a sharded model the part of this process."""
+    return {name: p.detach() for name, p in plain(trainer.model).named_parameters()}
+
+
+def _copy(values: Mapping[str, Tensor], trainer: Trainer) -> None:
+    """Give the weights these values."""
+    with torch.no_grad():
+        for name, p in _parameters(trainer).items():
+            if name in values:
+                p.copy_(values[name])
