@@ -1,5 +1,7 @@
 """The bodies of tests/gpu/test_precision.py without a GPU."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -35,7 +37,8 @@ def test_a_scaled_loss_saves_small_gradients():
 
 
 def test_float32_products_are_exact_and_the_settings_come_back():
-    settings = torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn
+    cudnn: Any = torch.backends.cudnn
+    settings: list[Any] = [torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn]
     before = [setting.fp32_precision for setting in settings]
     with exact():
         assert {setting.fp32_precision for setting in settings} == {"ieee"}

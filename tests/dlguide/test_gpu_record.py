@@ -42,8 +42,9 @@ sys.exit(pytest.main(["-q", "-c", "tests/gpu/pytest.ini", "--collect-only", "tes
 
 
 def run(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT,
-                          env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"})  # fmt: skip
+    """In a process of its own, without the plugins that happen to be installed here."""
+    environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

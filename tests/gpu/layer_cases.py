@@ -21,7 +21,7 @@ from tests.gpu.parity import Case, numbers
 
 def public(package: Any) -> dict[str, Any]:
     """The public functions and classes that the modules of a package define."""
-    found = {}
+    found: dict[str, Any] = {}
     for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         if "._" not in info.name:
             module = importlib.import_module(info.name)
@@ -93,7 +93,7 @@ ACTIVATIONS = [
 ]
 
 # ---- linear, convolution, pooling ----
-SQUARE = {"stride": 2, "padding": 1, "groups": 2}
+SQUARE: dict[str, Any] = {"stride": 2, "padding": 1, "groups": 2}
 SHAPES = {"1d": (7,), "2d": (7, 6)}
 LINEAR = [
     call("linear", (3, 4, 5), (2, 5), (2,)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,8 +32,7 @@ MODEL_CASES = [
     model("Transfer", lambda: models.Transfer(models.CNN((3, 12, 12), classes=16), 16, 10), (4, 3, 12, 12)),
     model("Autoencoder", lambda: models.Autoencoder((1, 12, 12)), PICTURES),
     model("VAE", lambda: models.VAE((1, 12, 12)).eval(), PICTURES),  # evaluation draws nothing
-    *[model("RNNClassifier", lambda cell=cell: models.RNNClassifier(cell), ROWS, note=cell)
-      for cell in ("RNN", "LSTM", "GRU")],
+    *[model("RNNClassifier", partial(models.RNNClassifier, cell), ROWS, note=cell) for cell in ("RNN", "LSTM", "GRU")],
     model("RNNClassifier", lambda: models.RNNClassifier("LSTM", vocabulary=20, bidirectional=True), IDS, LENGTHS,
           note="packed words"),
     model("TextCNN", lambda: models.TextCNN(20, embedding=12, filters=5).eval(), IDS, LENGTHS),

@@ -9,13 +9,14 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.data import DataLoader, TensorDataset
 
 from dlguide.data import BatchOrder, Compose, Cutout, RandomFlip, RandomShift, TensorBatches, load
+from dlguide.data.batches import Augment
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 
-AUGMENTS = {
+AUGMENTS: dict[str, Augment] = {
     "flip": RandomFlip(),
     "shift": RandomShift(2),
     "cutout": Cutout(3),
@@ -56,7 +57,7 @@ def batches(device: str) -> list[list[tuple[Tensor, ...]]]:
     dataset = TensorDataset(*(t[:100] for t in load("digits").train.tensors))
     order = BatchOrder(100, 32, seed=3)
     loader: DataLoader[Any] = DataLoader(dataset, batch_sampler=order, pin_memory=torch.device(device).type == "cuda")
-    ways = [
+    ways: list[tuple[Any, BatchOrder | None]] = [
         (TensorBatches(dataset, 32, shuffle=True, seed=3, device=device), None),
         (TensorBatches(dataset, 32, shuffle=True, seed=3), None),
         (loader, order),
@@ -66,7 +67,9 @@ def batches(device: str) -> list[list[tuple[Tensor, ...]]]:
         epochs = []
         for epoch in range(2):
             (its_order or way.order).set_epoch(epoch)
-            epochs += [tuple(t.to(device, non_blocking=True) for t in batch) for batch in way]
+            for batch in way:
+                assert way is not ways[0][0] or {t.device.type for t in batch} == {torch.device(device).type}
+                epochs.append(tuple(t.to(device, non_blocking=True) for t in batch))
         given.append([tuple(t.cpu() for t in batch) for batch in epochs])
     return given
 

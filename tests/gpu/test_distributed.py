@@ -68,7 +68,7 @@ def trained(kind: str, device: str, folder: Path) -> tuple[list[Tensor], dict[st
         trainer = Trainer(model, optimizer, device=device, accumulate=2, clip=1.0)
         trainer.fit(TensorBatches(data.train, 64, shuffle=True, device=device), steps=12)
         measured = trainer.evaluate(TensorBatches(data.validation, 512, device=device))
-        weights = [p.full_tensor() if kind == "FSDP2" else p for p in model.parameters()]  # type: ignore[operator]
+        weights = [p.full_tensor() if kind == "FSDP2" else p for p in model.parameters()]  # type: ignore[attr-defined]
     return [w.detach().cpu() for w in weights], measured
 
 

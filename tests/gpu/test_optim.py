@@ -5,7 +5,7 @@ And PyTorch's three implementations of one rule, a loop over the parameters, all
 """
 
 import copy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ pytestmark = [
 ]
 
 # The table: a public name of dlguide.optim and the options of each run.
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, list[dict[str, Any]]] = {
     "ASGD": [{"lr": 0.01, "lambd": 0.1, "t0": 3, "weight_decay": 0.1}],
     "LBFGS": [{"lr": 0.1, "max_iter": 3}, {"max_iter": 3, "line_search_fn": "strong_wolfe"}],
     "SGD": [{"lr": 0.05}, {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}],
@@ -40,7 +40,7 @@ OPTIMIZERS = {
 }
 RUNS = [(name, options) for name, runs in OPTIMIZERS.items() for options in runs]
 IDS = [f"{name}-{i}" for name, runs in OPTIMIZERS.items() for i in range(len(runs))]
-SCHEDULES = {
+SCHEDULES: dict[str, dict[str, Any]] = {
     "StepLR": {"step_size": 3},
     "MultiStepLR": {"milestones": [2, 5]},
     "ExponentialLR": {"gamma": 0.8},
@@ -53,7 +53,9 @@ SCHEDULES = {
     "SequentialLR": {"milestones": [4]},  # a warm-up, then a decay
     "ReduceLROnPlateau": {"patience": 1},
 }
-FUSED = {"SGD": {"lr": 0.05, "momentum": 0.9}, "Adam": {}, "AdamW": {"lr": 0.01, "amsgrad": True}, "Adagrad": {}}
+FUSED: dict[str, dict[str, Any]] = {
+    "SGD": {"lr": 0.05, "momentum": 0.9}, "Adam": {}, "AdamW": {"lr": 0.01, "amsgrad": True}, "Adagrad": {},
+}  # fmt: skip
 CLIPS = {
     "get_total_norm": lambda p: optim.get_total_norm([w.grad for w in p]),
     "clip_grad_norm_": lambda p: optim.clip_grad_norm_(p, 0.5),
@@ -102,6 +104,7 @@ def descend(module, name: str, options: dict, device: str, dtype: torch.dtype, s
         loss.backward()
         if name == "SparseAdam":
             for p in chosen:
+                assert p.grad is not None
                 p.grad = p.grad.to_sparse(1)
         return loss.detach()
 
@@ -149,7 +152,7 @@ def clipped(name: str, device: str, dtype: torch.dtype) -> list[Tensor]:
     nn.functional.mse_loss(model(x), y).backward()
     parameters = list(model.parameters())
     norm = CLIPS[name](parameters)
-    results = [*leaves(norm), *(p.grad for p in parameters)]
+    results = leaves([norm, *(p.grad for p in parameters)])
     assert {t.device.type for t in results} == {torch.device(device).type}
     return [t.detach().cpu() for t in results]
 

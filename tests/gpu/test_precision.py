@@ -84,6 +84,7 @@ def small_gradients(device: str) -> tuple[float, float]:
     for scale in (1.0, 2.0**16):
         w = torch.ones(1, device=device, requires_grad=True)
         (1e-8 * scale * (w.half() * 1.0).float()).sum().backward()  # the gradient passes through fp16
+        assert w.grad is not None
         found.append(w.grad.item() / scale)
     return found[0], found[1]
 

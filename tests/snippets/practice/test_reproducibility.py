@@ -41,10 +41,10 @@ def test_error_of_a_sum_in_any_order(formula):
                 formula("sum-error").holds({
                     r"\hat s": float(computed - exact), "s": 0.0, "n": n, "u": U, "x": x.double()})  # fmt: skip
     tiny = torch.tensor([1.0, *[U] * 2000], dtype=torch.float64)  # each is half of the last bit, and rounds away
-    computed = np.float32(1)
+    total = np.float32(1)
     for v in tiny[1:].tolist():
-        computed = np.float32(computed + np.float32(v))
-    assert computed == 1
+        total = np.float32(total + np.float32(v))
+    assert total == 1
     values = {r"\hat s": 1.0, "s": tiny.sum().item(), "n": len(tiny), "u": U, "x": tiny}
     formula("sum-error").holds(values)
     assert abs(1 - tiny.sum().item()) > 0.999 * formula("sum-error").right(values).item()
