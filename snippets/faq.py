@@ -154,6 +154,22 @@ print(len(train), len(validation), len(test))
 print([len(batch) for batch, _ in loader])
 # --8<-- [end:loader]
 
+# --8<-- [start:collate]
+from torch.nn.utils.rnn import pad_sequence
+
+
+def collate(examples):
+    """Pad to the longest of this batch; keep the lengths."""
+    ids, labels = zip(*examples, strict=True)
+    lengths = torch.tensor([len(row) for row in ids])
+    return pad_sequence(ids, batch_first=True), lengths, torch.tensor(labels)
+
+
+texts = [(torch.tensor([5, 2, 9]), 0), (torch.tensor([7]), 1)]  # words as numbers
+for part in next(iter(DataLoader(texts, batch_size=2, collate_fn=collate))):
+    print(part.tolist())
+# --8<-- [end:collate]
+
 # --8<-- [start:normalize]
 from sklearn.datasets import load_digits
 from torchvision.models import ResNet18_Weights
@@ -255,3 +271,65 @@ print("checkpointed      ", saved_bytes(once_more, batch))
 with torch.no_grad():
     print("without gradients ", saved_bytes(net, batch))
 # --8<-- [end:memory]
+
+# --8<-- [start:smaller]
+from torch.nn.utils import prune
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def to_int8(w):
+    """Whole numbers up to 127 and one factor for each row."""
+    scale = w.abs().amax(dim=1, keepdim=True) / 127
+    return (w / scale).round().to(torch.int8), scale
+
+
+def megabytes(*tensors):
+    return sum(t.numel() * t.element_size() for t in tensors) / 1e6
+
+
+torch.manual_seed(0)
+big, inputs = nn.Linear(1024, 1024).requires_grad_(False), torch.randn(8, 1024)
+whole, scale = to_int8(big.weight)
+rounded = F.linear(inputs, whole * scale, big.bias)
+error = (rounded - big(inputs)).norm() / big(inputs).norm()
+print(f"float32 {megabytes(big.weight, big.bias):.2f} MB")
+print(f"int8    {megabytes(whole, scale, big.bias):.2f} MB, error {error:.1%}")
+
+exported = torch.export.export(big, (inputs,)).module()
+print("exported, same numbers:", torch.allclose(exported(inputs), big(inputs)))
+
+pruned = nn.Linear(100, 100)
+print("numbers stored", sum(t.numel() for t in pruned.state_dict().values()))
+prune.l1_unstructured(pruned, "weight", amount=0.9)
+print("pruned by 90 %", sum(t.numel() for t in pruned.state_dict().values()))
+with FlopCounterMode(display=False) as work:
+    pruned(torch.ones(1, 100))
+print("multiplications and additions", work.get_total_flops())
+# --8<-- [end:smaller]
+
+# --8<-- [start:faster]
+with torch.autocast("cpu", torch.bfloat16):
+    print("under autocast:", net(batch).dtype)
+
+labels = torch.arange(256) % 10
+
+
+def gradients(x, y):
+    net.zero_grad()
+    F.cross_entropy(net(x), y).backward()
+    return torch.cat([p.grad.flatten() for p in net.parameters()])
+
+
+halves = [gradients(batch[rows], labels[rows]) for rows in torch.arange(256).chunk(2)]
+mean = (halves[0] + halves[1]) / 2  # what two processes of DDP exchange
+print("same step:", torch.allclose(mean, gradients(batch, labels), atol=1e-6))
+
+
+def flops(x):
+    with FlopCounterMode(display=False) as work:
+        gradients(x, labels)
+    return work.get_total_flops()
+
+
+print("augmented, same work:", flops(batch.flip(1)) == flops(batch))
+# --8<-- [end:faster]

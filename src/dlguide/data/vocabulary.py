@@ -133,13 +133,17 @@ class Vocabulary:
         return cls(state["words"], unit=state["unit"])
 
 
-def pad(sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+# --8<-- [start:pad]
+def pad(sequences: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
     """Put sequences into one tensor: ids [N, T] padded with 0 to the longest, lengths [N]; both int64."""
     lengths = torch.tensor([len(sequence) for sequence in sequences], dtype=torch.int64)
     ids = torch.zeros(len(sequences), int(lengths.max()) if len(lengths) else 0, dtype=torch.int64)
     filled = torch.arange(ids.shape[1]) < lengths.unsqueeze(1)  # [N, T]
-    ids[filled] = torch.tensor(list(itertools.chain.from_iterable(sequences)), dtype=torch.int64)
+    ids[filled] = torch.tensor([number for sequence in sequences for number in sequence], dtype=torch.int64)
     return ids, lengths
+
+
+# --8<-- [end:pad]
 
 
 def pad_batch(examples: Sequence[tuple[Any, ...]]) -> tuple[Tensor, Tensor, Tensor]:
