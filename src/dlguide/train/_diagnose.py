@@ -39,6 +39,8 @@ def _first(trainer: Trainer, group: Group) -> str:
             f"the parameter {bad[0]} is not ({len(bad)} of {len(parameters)} parameters), so the gradient of a step"
             f" before was too large or not finite; {smaller}, or {CLOSER}"
         )
+    if not group:
+        return "all parameters are finite; look for nan and inf in these data"
     for inputs, y in group:
         for name, x in [("input", x) for x in inputs] + [("target", y)]:
             if _bad([(name, x)]):

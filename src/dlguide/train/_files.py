@@ -106,6 +106,8 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         with zipfile.ZipFile(path) as file:
+            if not any(name.endswith("/data.pkl") for name in file.namelist()):
+                raise zipfile.BadZipFile("it is another archive")
             if damaged := file.testzip():  # torch.load does not compare the sums of bytes
                 raise zipfile.BadZipFile(f"the bytes of {damaged} have changed")
         saved = torch.load(path, map_location="cpu", weights_only=True)

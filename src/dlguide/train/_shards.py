@@ -78,7 +78,7 @@ def as_spread(saved: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
     likes = _Likes(trainer)
     tensors: dict[Key, Tensor] = {}
     for key in TENSORS_OF:
-        _without(saved[key], (key,), tensors)
+        _without(saved.get(key), (key,), tensors)
     for key, tensor in tensors.items():
         like = likes.of(key, tensor.shape)
         if like is not None:
