@@ -203,7 +203,6 @@ class MemoryMeter(TorchDispatchMode):
         super().__init__()
         self.now = 0
         self.peak = 0
-        self._followed: set[StorageWeakRef] = set()
 
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -217,22 +216,15 @@ class MemoryMeter(TorchDispatchMode):
             kwargs: its arguments that are given by name.
         """
         output = func(*args, **(kwargs or {}))
-        from_python = func is torch.ops.aten.lift_fresh.default  # torch.tensor: its memory is new, though it is given
-        given = set() if from_python else {StorageWeakRef(t.untyped_storage()) for t in _tensors([args, kwargs])}
-        for tensor in _tensors(output):
-            self._follow(tensor.untyped_storage(), given)
+        made = {StorageWeakRef(t.untyped_storage()): t.untyped_storage() for t in _tensors(output)}
+        if func is not torch.ops.aten.lift_fresh.default:  # torch.tensor: its memory is new, though it is given
+            for tensor in _tensors([args, kwargs]):  # a view, or a result in place, lies in memory that was there
+                made.pop(StorageWeakRef(tensor.untyped_storage()), None)
+        for storage in made.values():
+            self.now += storage.nbytes()
+            weakref.finalize(storage, self._freed, storage.nbytes())
         self.peak = max(self.peak, self.now)
         return output
 
-    def _follow(self, storage: torch.UntypedStorage, given: set[StorageWeakRef]) -> None:
-        """Count a new storage until it is freed; a view, or a result in place, lies in one that was given."""
-        key, size = StorageWeakRef(storage), storage.nbytes()
-        if key in given or key in self._followed:
-            return
-        self._followed.add(key)
-        self.now += size
-        weakref.finalize(storage, self._freed, key, size).atexit = False
-
-    def _freed(self, key: StorageWeakRef, size: int) -> None:
-        self._followed.discard(key)
+    def _freed(self, size: int) -> None:
         self.now -= size

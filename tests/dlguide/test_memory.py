@@ -50,7 +50,7 @@ def test_the_meter_agrees_with_the_profiler(depth):
 
 
 def test_the_meter_follows_what_is_made_until_it_is_freed():
-    before = torch.ones(100)
+    before, other = torch.ones(100), torch.zeros(100)
     with MemoryMeter() as meter:
         assert (meter.now, meter.peak) == (0, 0)
         a = torch.zeros(1000)
@@ -59,6 +59,7 @@ def test_the_meter_follows_what_is_made_until_it_is_freed():
         a.add_(1)
         before.mul_(2)
         before.view(10, 10)
+        torch.exp(other, out=before)
         assert meter.now == 4000  # views and results in place lie in memory that is counted, or was there
         del a
         assert meter.now == 4000  # the view keeps it
