@@ -157,10 +157,18 @@ def clipped(name: str, device: str, dtype: torch.dtype) -> list[Tensor]:
     return [t.detach().cpu() for t in results]
 
 
+def has_fused(name: str, device: str) -> bool:
+    """Whether PyTorch brings a fused kernel of this rule for the device."""
+    key = {"cuda": "CUDA", "cpu": "CPU"}[device]
+    return torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::_fused_{name.lower()}_", key)
+
+
 def implementations(name: str, device: str, dtype: torch.dtype) -> dict[str, list[Tensor]]:
     """One rule of torch.optim: a loop, foreach and fused; and the rule from scratch."""
     options = FUSED[name]
-    ways = {"loop": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
+    ways = {"loop": {"foreach": False}, "foreach": {"foreach": True}}
+    if has_fused(name, device):
+        ways["fused"] = {"fused": True}
     results = {way: descend(torch.optim, name, options | more, device, dtype) for way, more in ways.items()}
     results["from scratch"] = descend(optim, name, options, device, dtype)
     return {way: result.weights for way, result in results.items()}
@@ -168,7 +176,7 @@ def implementations(name: str, device: str, dtype: torch.dtype) -> dict[str, lis
 
 def rates_on_the_device(device: str) -> tuple[Tensor, Tensor]:
     """A learning rate that is a tensor on the device, followed by a schedule that changes it there."""
-    rate = torch.tensor(0.05, device=device, dtype=torch.float64)
+    rate = torch.tensor(0.05, device=device)  # float32: the fused kernel for CUDA reads no other
     results = descend(torch.optim, "AdamW", {"lr": rate, "fused": True}, device, torch.float64,
                       schedule_of(lr_scheduler, "ExponentialLR"))  # fmt: skip
     return results.rates, rate
@@ -233,14 +241,15 @@ def test_clipping_equals_the_cpu(name, dtype):
 def test_fused_foreach_and_loop_agree(name, dtype):
     with exact():
         results = implementations(name, "cuda", dtype)
-    for way in ("foreach", "fused", "from scratch"):
+    assert "fused" in results or name == "Adagrad"  # some versions have it for the CPU only
+    for way in results:
         close(results[way], results["loop"], dtype)
 
 
 def test_a_rate_on_the_gpu_follows_its_schedule():
     rates, rate = rates_on_the_device("cuda")
     assert rate.device.type == "cuda"
-    torch.testing.assert_close(rates, 0.05 * 0.8 ** torch.arange(STEPS, dtype=torch.float64))
+    torch.testing.assert_close(rates, 0.05 * 0.8 ** torch.arange(STEPS, dtype=torch.float64), rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])

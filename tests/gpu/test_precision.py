@@ -194,10 +194,10 @@ def test_tf32_is_off_where_the_tests_say_so():
         assert 1e-5 < matmul_error("cuda", "tf32") < 2**-10
 
 
+@pytest.mark.filterwarnings("ignore")  # the compiler recommends TF32, and warns about parts of its own
 @pytest.mark.parametrize("name", COMPILED)
 def test_compiled_equals_eager(name):
-    with torch.backends.cudnn.flags(deterministic=True):
-        eager, compiled = eager_and_compiled(name, "cuda", "inductor")
+    eager, compiled = eager_and_compiled(name, "cuda", "inductor")
     for a, b in zip(eager, compiled, strict=True):  # convolutions in TF32, as by default
         torch.testing.assert_close(a, b, rtol=1e-2, atol=5e-3)
 
