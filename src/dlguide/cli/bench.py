@@ -18,7 +18,7 @@ from dlguide.cli import options
 @options.setting_options("data", "options", "size", "batch_size", "device", "precision", "compile", "channels_last")
 @options.json_option
 def command(model: str | None, runs: int, as_json: bool, **flags: Any) -> None:
-    """Measure examples per second of a DataLoader and of tensors in memory, and the time of a step of MODEL (cnn).
+    r"""Measure examples per second of a DataLoader and of tensors in memory, and the time of a step of MODEL (cnn).
 
     Each number is the median of several runs, with the lowest and the highest one: other programs disturb it.
 

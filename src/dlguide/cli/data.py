@@ -13,7 +13,7 @@ from dlguide.config import DATA, Config
 
 @click.group("data", short_help="List, find and check data.")
 def command() -> None:
-    """List the data sets, say where they lie, and check them or your own.
+    r"""List the data sets, say where they lie, and check them or your own.
 
     \b
     Examples:
@@ -43,7 +43,8 @@ def where(as_json: bool) -> None:
     from dlguide.data import DATASETS, data_folder, find
 
     folder = data_folder()
-    found = {name: str(path) if (path := find(name)) else None for name in DATASETS if DATASETS[name].get[:4] not in _OWN}
+    places = {name: find(name) for name in DATASETS if DATASETS[name].get[:4] not in _OWN}
+    found = {name: str(path) if path else None for name, path in places.items()}
     rows = [[name, path or "not there"] for name, path in found.items()]
     facts = {"folder": str(folder), "exists": folder.is_dir(), "sets": found}
     line = f"{folder}" + ("" if folder.is_dir() else " (does not exist)")

@@ -69,10 +69,11 @@ def _look() -> tuple[dict[str, Any], list[str]]:
             problems.append(_torchvision(error, versions))
     if folder is not None and folder.exists() and not folder.is_dir():
         problems.append(f"DLGUIDE_DATA is {folder}, which is a file: set it to a folder")
+    data = {"folder": str(folder) if folder else None, "exists": folder is not None and folder.is_dir()}
     facts = {
         "dlguide": __version__, "python": platform.python_version(), "executable": sys.executable,
         "system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count(), "packages": versions,
-        "torch": found, "data": {"folder": str(folder) if folder else None, "exists": folder is not None and folder.is_dir()},
+        "torch": found, "data": data,
     }  # fmt: skip
     return facts, problems
 
@@ -106,11 +107,11 @@ def _text(facts: dict[str, Any], problems: list[str]) -> str:
     torch = facts["torch"]
     devices = ["cpu", *(f"cuda:{i} ({name})" for i, name in enumerate(torch.get("cuda", [])))]
     devices += ["mps"] if torch.get("mps") else []
-    data = facts["data"]
+    there = "" if facts["data"]["exists"] else " (does not exist)"
     rows = [["dlguide", facts["dlguide"]], ["python", f"{facts['python']}, {facts['executable']}"],
             ["system", f"{facts['system']}, {facts['cores']} cores"]]  # fmt: skip
     rows += [[name, version or "not installed"] for name, version in facts["packages"].items()]
     rows += [["devices", ", ".join(devices)], ["CUDA build", torch.get("cuda_build") or "none"],
              ["threads", str(torch.get("threads", "unknown"))],
-             ["data folder", (data["folder"] or "unknown") + ("" if data["exists"] else " (does not exist)")]]  # fmt: skip
+             ["data folder", (facts["data"]["folder"] or "unknown") + there]]  # fmt: skip
     return "\n".join([options.table(rows), "", *([f"problem: {p}" for p in problems] or ["everything fits together"])])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", show_default=True, help="Where to compute.")
 @options.json_option
 def command(run: Path, part: str, device: str, as_json: bool) -> None:
-    """Measure the model of RUN: accuracy, loss, and for each class precision, recall and F1.
+    r"""Measure the model of RUN: accuracy, loss, and for each class precision, recall and F1.
 
     Precision is the share of the answers with this class that are right, recall the share of its examples that are
     found, and F1 their harmonic mean. --json adds the confusion matrix, a row for each true class.

@@ -28,7 +28,7 @@ BATCHES = (1, 2, 5, 17)
               help="Largest difference of logits that is accepted.")  # fmt: skip
 @options.json_option
 def command(run: Path, output: Path | None, tolerance: float, as_json: bool) -> None:
-    """Write the model of RUN as ONNX or as a program of torch.export, and compare it with the model in PyTorch.
+    r"""Write the model of RUN as ONNX or as a program of torch.export, and compare it with the model in PyTorch.
 
     The file takes pixels in [0, 1], subtracts the mean and divides by the deviation itself, and gives logits; the
     number of examples in a batch is free. For texts it takes ids and lengths. The comparison runs it (ONNX in ONNX

@@ -119,7 +119,11 @@ def load_model(run: Path) -> Trained:
     config = config_of(run)
     if not (run / MODEL).is_file():
         raise FileNotFoundError(f"{run} has no {MODEL} yet: the same `dlguide train` finishes the run first")
-    saved = checkpoint.read(run / MODEL)
+    try:
+        saved = checkpoint.read(run / MODEL)
+    except ValueError as error:
+        remedy = f"delete it and {RESULT}, and the same `dlguide train` writes both again"
+        raise ValueError(f"{run / MODEL} is damaged: {remedy}") from error
     if saved.get("format") != FORMAT:
         raise ValueError(f"{run / MODEL} has the format {saved.get('format')}, expected {FORMAT}: train again")
     vocabulary = None if saved["vocabulary"] is None else Vocabulary.from_state(saved["vocabulary"])

@@ -20,7 +20,7 @@ from dlguide.cli.plot import check_ending
 @options.setting_options("data", "options", "layout", "size", "seed")
 @options.json_option
 def command(model: str, kind: str, output: Path | None, examples: int, as_json: bool, **flags: Any) -> None:
-    """Show what autograd records when MODEL classifies a batch and the loss is computed.
+    r"""Show what autograd records when MODEL classifies a batch and the loss is computed.
 
     \b
     Examples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -79,8 +80,8 @@ class Group(click.Group):
             args: the words.
         """
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            known = ", ".join(COMMANDS)
-            raise click.UsageError(f"there is no command {args[0]!r}{near(args[0], COMMANDS) or f'; there are {known}'}")
+            hint = near(args[0], COMMANDS) or f"; there are {', '.join(COMMANDS)}"
+            raise click.UsageError(f"there is no command {args[0]!r}{hint}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -116,13 +117,17 @@ class Group(click.Group):
             error = _failure(given)
         else:
             sys.exit(code if isinstance(code, int) else 0)
+        if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+            error.show()
+            sys.exit(error.exit_code)
         message = " ".join(error.format_message().split())
         if isinstance(error, click.NoSuchOption):
             message = f"there is no flag {error.option_name}{near(error.option_name, _flags(error.ctx))}"
         if message:
-            where = getattr(getattr(error, "ctx", None), "command_path", "dlguide")
-            hint = f" ({where} --help explains)" if isinstance(error, click.UsageError) else ""
-            click.echo(f"dlguide: {_sentence(message)}{hint}", err=True)
+            if isinstance(error, click.UsageError):
+                where = error.ctx.command_path if error.ctx else "dlguide"
+                message = f"{_sentence(message)} ({where} --help explains)"
+            click.echo(f"dlguide: {message}", err=True)
         sys.exit(error.exit_code)
 
 
@@ -141,7 +146,7 @@ def version_option() -> click.Option:
 def _failure(error: BaseException) -> Failure:
     """The sentence and the exit code for what a command raised."""
     if isinstance(error, BrokenPipeError):
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - Python flushes it at its end
+        sys.stdout = io.StringIO()  # Python flushes it at its end
         return Failure("", 141)
     if isinstance(error, KeyboardInterrupt):
         return Failure("stopped", 130)

@@ -20,7 +20,7 @@ FORMATS = ("svg", "png", "pdf")
               help="The picture, .svg, .png or .pdf; RUN/history.svg if not given.")  # fmt: skip
 @options.json_option
 def command(run: Path, output: Path | None, as_json: bool) -> None:
-    """Draw loss and accuracy of RUN against the epoch, also while it is still going on.
+    r"""Draw loss and accuracy of RUN against the epoch, also while it is still going on.
 
     \b
     Examples:

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--text", "texts", multiple=True, help="A text to classify; may be repeated.")
 @click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="Show so many classes for each.")
-@click.option("--invert", is_flag=True, help="Turn dark ink on light paper into the light ink on dark of MNIST and digits.")
+@click.option("--invert", is_flag=True, help="Turn dark ink on light paper into light ink on dark, as in MNIST.")
 @options.json_option
 def command(
     run: Path, files: tuple[Path, ...], texts: tuple[str, ...], top: int, invert: bool, as_json: bool
 ) -> None:
-    """Classify each of FILES with the model of RUN: the name, the class, and its probability.
+    r"""Classify each of FILES with the model of RUN: the name, the class, and its probability.
 
     A picture is turned grey if the model knows only grey ones, scaled and cropped to the size that it was trained on,
     and standardized with the training pixels' mean and deviation. A text file is one text; the file - is the standard

@@ -124,14 +124,15 @@ class Run:
         return int(min(steps, epochs * math.ceil(len(self.train_batches) / self.config.accumulate)))
 
     def _batches(self, part: TensorDataset, size: int, train: bool = False) -> Any:
-        config, rank, world = self.config, self.group.rank, self.group.world
+        config, group = self.config, self.group
         if config.loader == "workers":
-            order = BatchOrder(len(part), size, shuffle=train, seed=config.seed, rank=rank, world=world)
+            order = BatchOrder(len(part), size, shuffle=train, seed=config.seed, rank=group.rank, world=group.world)
             return DataLoader(part, batch_sampler=order, num_workers=config.workers if train else 0)
         augment = make_augment(config) if train else None
         return TensorBatches(
-            part, size, shuffle=train, seed=config.seed, device=self.group.device, augment=augment, rank=rank, world=world
-        )
+            part, size, shuffle=train, seed=config.seed, device=group.device, augment=augment, rank=group.rank,
+            world=group.world,
+        )  # fmt: skip
 
     def _meet(self) -> None:
         """Wait for the other processes: what one has checked or deleted, all have."""

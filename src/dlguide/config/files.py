@@ -13,7 +13,7 @@ from dlguide.config.settings import Config, ConfigError, near, settings
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the settings that a file gives; `Config(**{**recipe(model, data), **read_config(path)})` adds the others.
+    r"""Read the settings that a file gives; `Config(**{**recipe(model, data), **read_config(path)})` adds the others.
 
     Args:
         path: a file in TOML whose keys are names of settings; `"none"` is no value, `[options]` a table.
@@ -64,7 +64,7 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def to_toml(config: Config) -> str:
-    """Write a configuration as a file that `read_config` reads, each setting with what it means.
+    r"""Write a configuration as a file that `read_config` reads, each setting with what it means.
 
     Args:
         config: any configuration.
@@ -76,7 +76,7 @@ def to_toml(config: Config) -> str:
         ```python
         from dlguide.config import Config, to_toml
 
-        print("\\n".join(to_toml(Config()).splitlines()[:3]))
+        print("\n".join(to_toml(Config()).splitlines()[:3]))
         ```
 
         ``` {.text .output}
@@ -96,7 +96,7 @@ def _lines(config: Config) -> Iterator[str]:
     for setting in settings():  # tables stand at the end: what follows the head of a table belongs to it
         if setting.kind == "dict":
             yield f"# {setting.help}\n[{setting.name}]"
-            yield from (f"{json.dumps(name)} = {_value(value)}" for name, value in getattr(config, setting.name).items())
+            yield from (f"{json.dumps(key)} = {_value(value)}" for key, value in getattr(config, setting.name).items())
     yield ""
 
 

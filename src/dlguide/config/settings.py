@@ -23,8 +23,7 @@ class ConfigError(ValueError):
 
 def _in(group: str, default: Any, within: str = "", choices: tuple[str, ...] = ()) -> Any:
     """A field of a group, with the interval of its numbers or the words it may be."""
-    known = {"group": group, "within": within, "choices": choices}
-    return field(default_factory=dict, metadata=known) if default == {} else field(default=default, metadata=known)
+    return field(default=default, metadata={"group": group, "within": within, "choices": choices})
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Config:
         max_words: size of the vocabulary.
         unit: what a text is cut into.
         augment: random changes of training pictures, joined by commas, such as `flip,shift=4,cutout=8`.
-        loader: batches by indexing tensors in memory, or by a `DataLoader` with worker processes; the numbers are the same.
+        loader: batches by indexing tensors in memory, or by a `DataLoader` with worker processes; same results.
         workers: processes that read batches if the loader is `workers`.
         epochs: how often each training example is used.
         steps: how many steps are taken; the smaller of `epochs` and `steps` counts if both are given.
@@ -95,7 +94,7 @@ class Config:
 
     model: str = _in("run", "cnn")
     data: str = _in("run", "digits")
-    options: dict[str, Any] = _in("run", {})
+    options: dict[str, Any] = field(default_factory=dict, metadata={"group": "run", "within": "", "choices": ()})
     out: str | None = _in("run", None)
 
     layout: str = _in("data", "auto", choices=("auto", "pictures", "rows"))
@@ -141,7 +140,7 @@ class Config:
         for setting in settings():
             object.__setattr__(self, setting.name, setting.check(getattr(self, setting.name)))
         if self.epochs is None and self.steps is None:
-            raise ConfigError("epochs: expected a number of epochs or of steps, got none of either: training needs an end")
+            raise ConfigError("epochs: expected a number of epochs or of steps, got neither: training needs an end")
         if self.momentum and self.optimizer not in _WITH_MOMENTUM:
             raise ConfigError(f"momentum: expected 0 with {self.optimizer}, which has none, got {self.momentum}")
         if self.nesterov and not (self.optimizer == "SGD" and self.momentum):
@@ -156,7 +155,7 @@ class Config:
             except ValueError as error:
                 raise ConfigError(f"augment: {error}") from None
             if self.loader == "workers":
-                raise ConfigError("augment: expected none with the loader 'workers': the loader 'tensors' changes batches")
+                raise ConfigError("augment: expected none with the loader 'workers'; the loader 'tensors' can do it")
 
 
 class Setting(NamedTuple):
