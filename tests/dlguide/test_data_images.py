@@ -64,6 +64,13 @@ def test_a_folder_with_parts_brings_its_own(tmp_path):
     assert parts.test.tensors[1].tolist() == [0, 0, 0, 1, 1, 1]
 
 
+def test_beside_other_classes_a_folder_called_train_is_a_class(tmp_path):
+    fill(tmp_path)
+    save(tmp_path / "train" / "engine.png")
+    (tmp_path / ".cache").mkdir()
+    assert read_image_folder(tmp_path, None).classes == ("cat", "dog", "train")
+
+
 def test_without_a_test_folder_the_test_part_is_cut(tmp_path):
     for part, n in (("train", 10), ("val", 2)):
         fill(tmp_path / part, n)

@@ -80,15 +80,18 @@ def plain_name(path: Path) -> str:
 
 
 def part_folders(folder: Path) -> dict[str, Path]:
-    """Find what comes as training, validation and test part: folders or files called train, val..., test.
+    """Find what comes as training, validation and test part: folders or tables called train, val..., test.
 
     Returns `{"train": ..., "validation": ..., "test": ...}` with those that exist, or nothing if there is no "train".
+    Beside folders of other names, a folder "train" holds a class: pictures of trains.
     """
     spelled = {"train": "train", "training": "train", "test": "test", "testing": "test"}
     spelled |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation")
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        stem, dot, kind = plain_name(path).partition(".")
-        if stem in spelled and (path.is_dir() or (dot and kind in ("csv", "jsonl"))):
+    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    classes = any(path.is_dir() and path.name not in spelled for path in entries)
+    for path in entries:
+        stem, _, kind = plain_name(path).partition(".")
+        if stem in spelled and (not classes if path.is_dir() else kind in ("csv", "jsonl")):
             found.setdefault(spelled[stem], path)
     return found if "train" in found else {}
