@@ -44,7 +44,8 @@ def test_orthogonal_brings_singular_values_near_one():
         x = bench.orthogonal(g, steps=5)
         assert x.shape == g.shape
         values = torch.linalg.svdvals(x)
-        assert values.min() > 0.4 and values.max() < 1.4
+        assert values.min() > 0.4
+        assert values.max() < 1.4
         torch.testing.assert_close((u.T @ x @ v.T).diagonal(), values.sort(descending=True).values, atol=0.7, rtol=0)
 
 

@@ -1,0 +1,125 @@
+"""The parts of the training benchmarks that a number depends on: data, order, schedule, and both sides' work."""
+
+import importlib
+import os
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from dlguide.data import Splits, Vocabulary, load
+from tests.pages.paths import ROOT
+
+BENCH = ROOT / "tests/bench"
+
+
+@pytest.fixture
+def program(monkeypatch, tmp_path):
+    """Import a program of tests/bench as it imports its neighbours; forget them afterwards."""
+    before = set(sys.modules)
+    monkeypatch.setenv("DLGUIDE_DATA", str(tmp_path))
+
+    def find(folder, name):
+        monkeypatch.syspath_prepend(str(BENCH / folder))
+        sys.modules.pop(name, None)
+        return importlib.import_module(name)
+
+    yield find
+    for name in set(sys.modules) - before:
+        if str(BENCH) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+def test_learned_from_takes_training_and_validation_but_not_test(program):
+    recipe, digits = program("fast", "recipe"), load("digits")
+    x, y = recipe.learned_from(digits, 10_000).tensors
+    assert len(y) == 1257 + 180
+    assert torch.equal(x[:1257], digits.train.tensors[0])
+    assert torch.equal(y[1257:], digits.validation.tensors[1])
+    assert len(recipe.learned_from(digits, 100)) == 100
+
+
+def test_texts_are_padded_to_the_longest_of_both_parts(program):
+    def part(width, seed):
+        generator = torch.Generator().manual_seed(seed)
+        ids = torch.randint(2, 9, (3, width), generator=generator)
+        return TensorDataset(ids, torch.full((3,), width), torch.arange(3))
+
+    splits = Splits(part(4, 0), part(6, 1), part(5, 2), ("a", "b"), vocabulary=Vocabulary("abc"))
+    ids, lengths, _ = program("fast", "recipe").learned_from(splits, 10).tensors
+    assert ids.shape == (6, 6)
+    assert (ids[:3, 4:] == 0).all()
+    assert torch.equal(ids[3:], splits.validation.tensors[0])
+    assert lengths.tolist() == [4, 4, 4, 6, 6, 6]
+
+
+def test_the_rate_rises_and_falls_to_the_last_step(program):
+    p = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.SGD([p], lr=2.0)
+    schedule = program("fast", "recipe").warm_up_then_linear(optimizer, 10)
+    rates = []
+    for _ in range(10):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates == pytest.approx([1.0, 2.0, 2.0, 1.75, 1.5, 1.25, 1.0, 0.75, 0.5, 0.25])
+
+
+def test_batches_of_one_length_hold_each_name_once(program):
+    lengths = torch.randint(1, 6, (50,), generator=torch.Generator().manual_seed(0))
+    ids = torch.arange(1, 51)[:, None] * (torch.arange(6) < lengths[:, None])
+    batches = program("fast", "names").OneLength(TensorDataset(ids, lengths, torch.arange(50)), 4, seed=0)
+    epochs = [list(batches) for _ in range(2)]
+    for epoch in epochs:
+        assert len(epoch) == len(batches)
+        assert sorted(torch.cat([y for _, y in epoch]).tolist()) == list(range(50))
+        for part, y in epoch:
+            assert len(y) <= 4
+            assert torch.equal(part, ids[y][:, : part.shape[1]])
+            assert (lengths[y] == part.shape[1]).all()
+    assert [y.tolist() for _, y in epochs[0]] != [y.tolist() for _, y in epochs[1]]
+
+
+def test_both_sides_of_names_read_the_same_kind_of_network(program):
+    usual = program("usual", "names")
+    assert usual.to_ascii("Ślusàrski") == "Slusarski"
+    assert usual.to_ascii("Ł1") == "__"
+    x = usual.to_tensor("Abe")
+    assert x.shape == (3, 1, len(usual.LETTERS))
+    assert x.sum(2).eq(1).all()
+    torch.testing.assert_close(usual.Net(18)(x).exp().sum(), torch.tensor(1.0))
+
+
+@pytest.mark.parametrize(("folder", "name", "make", "shape"), [
+    ("usual", "mnist", "Net", (2, 1, 28, 28)), ("usual", "cifar", "Net", (2, 3, 32, 32)),
+    ("fast", "mnist", "network", (2, 1, 28, 28)),
+])  # fmt: skip
+def test_networks_have_ten_outputs_and_the_known_size(program, folder, name, make, shape):
+    model = getattr(program(folder, name), make)()
+    assert model(torch.randn(shape)).shape == (2, 10)
+    count = sum(p.numel() for p in model.parameters())
+    convolutions = 4 * 32 * 9 + 32 * 32 * 9 + 32 * 64 * 9 + 64 * 128 * 9
+    known = {"usual mnist": 1_199_882, "usual cifar": 62_006, "fast mnist": convolutions + 2 * 256 + 1290}
+    assert count == known[f"{folder} {name}"]
+
+
+def test_usual_pictures_come_one_by_one(program):
+    pictures = program("usual", "pictures")
+    pixels = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4)
+    data = pictures.Pictures(pixels, np.array([3, 1]), lambda picture: np.asarray(picture) + 1)
+    picture, label = data[1]
+    assert (picture == pixels[1] + 1).all()
+    assert (label, len(data)) == (1, 2)
+
+
+@pytest.mark.skipif("DLGUIDE_DATA" not in os.environ, reason="needs the real MNIST in the folder DLGUIDE_DATA")
+def test_real_pictures_are_the_same_on_both_sides(monkeypatch):
+    data = load("mnist")
+    monkeypatch.syspath_prepend(str(BENCH / "usual"))
+    sys.modules.pop("pictures", None)
+    pixels, labels = importlib.import_module("pictures").mnist("t10k")
+    x, y = data.test.tensors
+    assert torch.equal(torch.from_numpy(pixels.copy())[:, None] / 255, x)
+    assert y.tolist() == labels.tolist()
