@@ -7,7 +7,7 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 $(VENV) -m mkdocs
 GPU_PYTHON ?= $(shell test -x $(VENV) && echo $(VENV) || echo $(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve site test check outputs translated test-gpu bench lock clean
+.PHONY: help setup serve site test check outputs translated test-gpu record-gpu bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,8 +36,11 @@ outputs: setup ## run the pages and rewrite the outputs and figures they show
 translated: setup ## show what changed in English since its translation, then mark it translated
 	@$(VENV) -m tests.pages.translated
 
-test-gpu: ## CNN and LSTM training and CPU/CUDA parity; needs torch, torchvision, numpy, scikit-learn, pytest
+test-gpu: ## training, parity, precision, memory, nccl on a GPU; needs torch, torchvision, numpy, scikit-learn, pytest
 	$(GPU_PYTHON) -m pytest -c tests/gpu/pytest.ini tests/gpu
+
+record-gpu: ## run test-gpu and write docs/results/gpu.json: the card, the versions, the seconds, the accuracies
+	$(GPU_PYTHON) tests/gpu/record.py
 
 bench: setup ## measure the from-scratch pieces, the build and the live reload; writes docs/results/
 	$(VENV) tests/bench/from_scratch.py
