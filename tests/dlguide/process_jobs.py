@@ -36,7 +36,7 @@ from dlguide.train import (
     resume,
 )
 
-N, BATCH = 45, 8  # five full batches and one of 5: with four processes 2, 1, 1 and 1 examples
+N, BATCH = 21, 8  # two full batches and one of 5: with four processes 2, 1, 1 and 1 examples
 Answer = dict[str, Any]
 
 
@@ -90,7 +90,7 @@ def state(group: Processes, trainer: Trainer) -> Answer:
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "accumulated and clipped": {"accumulate": 4, "clip": 0.05},  # six batches: a step of four and one of two
+    "accumulated and clipped": {"accumulate": 2, "clip": 0.05},  # three batches: a step of two and one of one
 }
 
 
@@ -112,10 +112,10 @@ def averaged(group: Processes, how: str) -> Answer:
 
 
 def first_part(group: Processes, how: str, folder: Path) -> Answer:
-    """Ten steps of twelve, in the middle of the second epoch, with a checkpoint after the eighth."""
+    """Five steps of six, in the middle of the second epoch, with a checkpoint after the fourth."""
     callbacks = [EMA(0.8), EarlyStopping(), Checkpoint(folder, every=4)]
     trainer, train, validation = build(group, "transformer", how, callbacks=callbacks)
-    trainer.fit(train, validation, steps=10)
+    trainer.fit(train, validation, steps=5)
     return {"saved": sorted(path.name for path in folder.iterdir())}
 
 
@@ -133,9 +133,9 @@ def same_bits(group: Processes, how: str, folder: Path) -> Answer:
     """With dropout: a run without a stop, and one that another trainer goes on with in the middle of an epoch."""
     whole, train, validation = build(group, "transformer", how, dropout=0.3)
     whole.fit(train, validation, epochs=2)
-    begun, *data = build(group, "transformer", how, dropout=0.3, callbacks=[Checkpoint(folder, every=8)])
-    begun.fit(*data, steps=9)
-    rest, *data = build(group, "transformer", how, dropout=0.3, callbacks=[Checkpoint(folder, every=8)])
+    begun, *data = build(group, "transformer", how, dropout=0.3, callbacks=[Checkpoint(folder, every=4)])
+    begun.fit(*data, steps=5)
+    rest, *data = build(group, "transformer", how, dropout=0.3, callbacks=[Checkpoint(folder, every=4)])
     resume(rest, folder)
     rest.fit(*data, epochs=2)
     return {"whole": state(group, whole), "resumed": state(group, rest)}
@@ -234,7 +234,7 @@ def refused(group: Processes) -> Answer:
         "whole loader": DataLoader(points(), BATCH),
         "share of one": DataLoader(points(), batch_sampler=BatchOrder(N, BATCH)),
         "another share": TensorBatches(points(), BATCH, rank=(group.rank + 1) % group.world, world=group.world),
-        "lengths": list(TensorBatches(points(), BATCH))[: 2 + group.rank],
+        "lengths": list(TensorBatches(points(), BATCH))[: 1 + group.rank],
     }
     messages = {}
     for name, batches in wrong.items():
