@@ -56,7 +56,7 @@ class FilterMuon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             for p in group["params"]:
                 buffer = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
@@ -136,7 +136,7 @@ def run(
     """Train once from a seed; accuracy on the test pictures and seconds of training."""
     x, y, test_x, test_y = parts
     torch.manual_seed(seed)
-    model = SpeedyNet(widths=sizes.pop("widths", (64, 256, 256))).to(x.device, memory_format=torch.channels_last)
+    model = SpeedyNet(widths=sizes.pop("widths", (64, 256, 256))).to(x.device).to(memory_format=torch.channels_last)
     model.whiten(x[:5000])
     if compiled:
         model.compile(mode="max-autotune-no-cudagraphs")

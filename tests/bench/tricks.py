@@ -74,6 +74,11 @@ def epoch(
     return job
 
 
+def compiled(model: nn.Module) -> nn.Module:
+    model.compile()
+    return model
+
+
 def cnn(last: bool = False) -> nn.Module:
     model: nn.Module = network()
     return model.to(memory_format=torch.channels_last) if last else model
@@ -123,7 +128,7 @@ def jobs(n: int) -> Iterator[tuple[str, str, Job, Job]]:
     yield "bf16", net, epoch(cnn(True), tensors(n, 192, True)), epoch(cnn(True), tensors(n, 192, True), bf16=True)
     yield "bf16", narrow, epoch(small(), tensors(n, 192)), epoch(small(), tensors(n, 192), bf16=True)
     for name, model in ((net, cnn), (narrow, small)):
-        yield "compile", name, epoch(model(), tensors(n, 192)), epoch(torch.compile(model()), tensors(n, 192))
+        yield "compile", name, epoch(model(), tensors(n, 192)), epoch(compiled(model()), tensors(n, 192))
     yield "set_to_none", narrow, epoch(small(), tensors(n, 64), to_none=False), epoch(small(), tensors(n, 64))
     yield "foreach", narrow, epoch(small(), tensors(n, 64)), epoch(small(), tensors(n, 64), foreach=True)
     yield "fused", narrow, epoch(small(), tensors(n, 64)), epoch(small(), tensors(n, 64), foreach=None, fused=True)

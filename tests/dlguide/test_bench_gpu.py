@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from dlguide.models import SpeedyNet
 from tests.pages.paths import ROOT
 
 SPEC = importlib.util.spec_from_file_location("gpu_cifar", ROOT / "tests/bench/gpu_cifar.py")
@@ -24,14 +25,10 @@ def pictures(n, seed):
     return x.contiguous(memory_format=torch.channels_last), y // 2
 
 
-def test_the_recipe_learns():
+def test_the_recipe_learns(monkeypatch):
     parts = (*pictures(256, 0), *pictures(128, 1))
-    model_shape = bench.SpeedyNet
-    try:
-        bench.SpeedyNet = lambda widths: model_shape((3, 12, 12), 10, widths)
-        found = bench.run(0, parts, widths=(8, 16, 16), epochs=4, batch=32)
-    finally:
-        bench.SpeedyNet = model_shape
+    monkeypatch.setattr(bench, "SpeedyNet", lambda widths: SpeedyNet((3, 12, 12), 10, widths))
+    found = bench.run(0, parts, widths=(8, 16, 16), epochs=4, batch=32)
     assert found["accuracy"] > 0.9
     assert found["seconds"] > 0
 

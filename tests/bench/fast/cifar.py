@@ -30,7 +30,7 @@ def train(seed: int, limit: int, epochs: int) -> dict[str, float]:
     )  # fmt: skip
     augment = Compose(RandomFlip(), RandomShift(2))
     batches = TensorBatches(TensorDataset(channels_last(x), y), BATCH, shuffle=True, seed=seed, augment=augment)
-    return timed(trainer, batches, TensorBatches(data.test, 1000), steps=steps)
+    return timed(trainer, batches, TensorBatches(data.test, 1000), epochs)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 import torch
 from recipe import learned_from, timed, warm_up_then_linear
@@ -13,7 +14,7 @@ from dlguide.models import build
 from dlguide.train import Trainer
 
 # name: longest text in words, known words, options of the model, batch, epochs, learning rate
-RECIPES = {
+RECIPES: dict[str, tuple[int, int, dict[str, Any], int, int, float]] = {
     "bag": (1000, 50_000, {"embedding": 16, "buckets": 2**18, "sparse": True}, 64, 3, 0.1),
     "transformer": (256, 20_000, {"width": 64, "heads": 4, "layers": 2, "dropout": 0.2}, 64, 3, 0.002),
 }
@@ -42,7 +43,7 @@ def main() -> None:
         model, optimizer, device="cpu", schedule=warm_up_then_linear(optimizer, steps, 0.1), precision=precision
     )
     train = TensorBatches(examples, batch, shuffle=True, seed=options.seed)
-    print(json.dumps(timed(trainer, train, TensorBatches(data.test, 500), epochs=epochs)))
+    print(json.dumps(timed(trainer, train, TensorBatches(data.test, 500), epochs)))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def train(seed: int, limit: int, epochs: int) -> dict[str, float]:
         schedule=warm_up_then_linear(optimizer, steps), precision="bf16",
     )  # fmt: skip
     batches = TensorBatches(TensorDataset(channels_last(x), y), BATCH, shuffle=True, seed=seed, augment=RandomShift(2))
-    return timed(trainer, batches, TensorBatches(data.test, 1000), steps=steps)
+    return timed(trainer, batches, TensorBatches(data.test, 1000), epochs)
 
 
 if __name__ == "__main__":

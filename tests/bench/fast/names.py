@@ -42,7 +42,7 @@ def train(seed: int, limit: int, epochs: int) -> dict[str, float]:
     model = RNNClassifier("RNN", 64, 128, len(data.classes), vocabulary=len(data.vocabulary))
     trainer = Trainer(model, torch.optim.Adam(model.parameters(), lr=0.003, fused=True), device="cpu")
     batches = OneLength(learned_from(data, limit), BATCH, seed)
-    return timed(trainer, batches, TensorBatches(data.test, 1000), epochs=epochs)
+    return timed(trainer, batches, TensorBatches(data.test, 1000), epochs)
 
 
 if __name__ == "__main__":

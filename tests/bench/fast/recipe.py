@@ -16,11 +16,12 @@ from torch.utils.data import TensorDataset
 
 from dlguide.data import Splits, TensorBatches
 from dlguide.train import Trainer
+from dlguide.train._batches import Batches
 
 
 def learned_from(data: Splits, limit: int) -> TensorDataset:
     """The training and the validation part together, as the usual scripts use them: nothing is chosen by them here."""
-    pairs = list(zip(data.train.tensors, data.validation.tensors, strict=True))
+    pairs: list[tuple[Tensor, ...]] = list(zip(data.train.tensors, data.validation.tensors, strict=True))
     if data.vocabulary is not None:  # each part of texts is padded to the longest of its own
         longest = max(ids.shape[1] for ids in pairs[0])
         pairs[0] = tuple(F.pad(ids, (0, longest - ids.shape[1])) for ids in pairs[0])
@@ -37,10 +38,10 @@ def channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def timed(trainer: Trainer, train: TensorBatches, test: TensorBatches, **limits: int) -> dict[str, float]:
+def timed(trainer: Trainer, train: Batches, test: TensorBatches, epochs: int) -> dict[str, float]:
     """Train, then look at the test part once."""
     start = time.perf_counter()
-    trainer.fit(train, **limits)
+    trainer.fit(train, epochs=epochs)
     seconds = time.perf_counter() - start
     return {"accuracy": trainer.evaluate(test)["accuracy"], "seconds": seconds}
 
