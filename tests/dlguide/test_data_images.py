@@ -71,6 +71,23 @@ def test_beside_other_classes_a_folder_called_train_is_a_class(tmp_path):
     assert read_image_folder(tmp_path, None).classes == ("cat", "dog", "train")
 
 
+def test_without_a_training_part_there_are_no_parts(tmp_path):
+    for name in ("test", "val"):
+        save(tmp_path / name / "0.png")
+    assert read_image_folder(tmp_path, None).classes == ("test", "val")
+
+
+def test_a_channel_that_never_changes_stays_finite(tmp_path):
+    for i in range(10):
+        (tmp_path / f"{i % 2}").mkdir(exist_ok=True)
+        Image.new("RGB", (4, 4), (i, 2 * i, 9)).save(tmp_path / f"{i % 2}" / f"{i}.png")
+    parts = load(tmp_path, standardize=True)
+    assert isinstance(parts.std, tuple)
+    assert parts.std[2] == 1
+    assert not parts.train.tensors[0][:, 2].any()
+    assert parts.test.tensors[0].isfinite().all()
+
+
 def test_without_a_test_folder_the_test_part_is_cut(tmp_path):
     for part, n in (("train", 10), ("val", 2)):
         fill(tmp_path / part, n)

@@ -25,8 +25,8 @@ ROWS = [
 def as_csv(rows=ROWS):
     kept = io.StringIO(newline="")
     table = csv.writer(kept)
-    table.writerow(["id", "label", "text"])
-    table.writerows([i, label, text] for i, (text, label) in enumerate(rows))
+    table.writerow(["text", "id", "label"])
+    table.writerows([text, i, label] for i, (text, label) in enumerate(rows))
     return kept.getvalue().encode()
 
 
@@ -112,7 +112,8 @@ def test_ids_lengths_and_labels(tmp_path):
         assert torch.equal(ids != 0, torch.arange(ids.shape[1]) < lengths.unsqueeze(1))  # padding is behind the end
         seen += y.tolist()
     assert Counter(seen) == Counter([0, 0, 0, 1, 1, 1])
-    ids = load(tmp_path / "a.csv", validation=0.2, test=0.2).train.tensors[0]
+    short, ids = parts.train.tensors[0], load(tmp_path / "a.csv", validation=0.2, test=0.2).train.tensors[0]
+    assert torch.equal(short, ids[:, :5])  # the end is cut off
     assert set(ids.flatten().tolist()) == {0, *range(2, len(parts.vocabulary))}  # each training word has a number
 
 
