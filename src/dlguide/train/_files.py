@@ -115,7 +115,7 @@ def read(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} holds more than tensors and plain values, such as code, so it was not opened: no checkpoint does"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile) as error:
         reason = str(error).split("\n", 1)[0]
         raise ValueError(
             f"{path} is no complete checkpoint ({reason}): delete it to go on from the one before it, or from the"
