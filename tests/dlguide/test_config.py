@@ -126,7 +126,7 @@ def test_names_are_spelled_as_torch_spells_them():
 
 def test_a_configuration_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Config().lr = 1.0
+        Config().lr = 1.0  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(("text", "said"), [

@@ -75,6 +75,9 @@ def _with_standardization(trained: Trained) -> nn.Module:
         mean, std = (v.repeat_interleave(trained.shape[1] // len(v)) for v in (mean, std))
 
     class Standardized(nn.Module):
+        mean: Tensor
+        std: Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.model = trained.model

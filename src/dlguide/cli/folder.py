@@ -79,7 +79,7 @@ def result_of(run: Path) -> dict[str, Any] | None:
     """What came out of a run, None if it is not finished."""
     path = run / RESULT
     try:
-        result: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else None
+        result: dict[str, Any] | None = json.loads(path.read_text("utf-8")) if path.is_file() else None
     except ValueError:
         raise ValueError(f"{path} is damaged: delete it, and `dlguide train` makes it again") from None
     return result

@@ -26,13 +26,14 @@ class SettingOption(click.Option):
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         flag = "--" + setting.name.replace("_", "-")
+        more: dict[str, Any]
         if setting.kind == "bool":
             names, more = [f"{flag}/--no-{flag[2:]}"], {"default": None}
         elif setting.kind == "dict":
             names, more = ["--option", setting.name], {"multiple": True, "metavar": "NAME=VALUE"}
         else:
             names, more = [flag], {"metavar": _metavar(setting), "shell_complete": _completion(setting)}
-        super().__init__(names, help=f"{setting.help} [default: {shown(setting.default)}]", **more)  # type: ignore[arg-type]
+        super().__init__(names, help=f"{setting.help} [default: {shown(setting.default)}]", **more)
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
         """Turn the text of a flag into the value of the setting.

@@ -44,7 +44,8 @@ def command(
     if trained.vocabulary is None:
         if texts:
             raise click.UsageError("--text: the model of this run takes pictures", click.get_current_context())
-        names, inputs = [str(file) for file in files], _pictures(files, trained, invert)
+        names: list[str] = [str(file) for file in files]
+        inputs: tuple[Tensor, ...] = (_pictures(files, trained, invert),)
     else:
         if invert:
             raise click.UsageError("--invert: the model of this run takes texts", click.get_current_context())
@@ -68,7 +69,7 @@ def _answers(trained: Trained, names: Sequence[str], inputs: tuple[Tensor, ...],
     ]
 
 
-def _pictures(files: Sequence[Path], trained: Trained, invert: bool) -> tuple[Tensor]:
+def _pictures(files: Sequence[Path], trained: Trained, invert: bool) -> Tensor:
     """Read pictures as the model was trained on them."""
     import torch
 
@@ -80,7 +81,7 @@ def _pictures(files: Sequence[Path], trained: Trained, invert: bool) -> tuple[Te
     x = torch.stack([_picture(file, channels, height, width) for file in files])  # [N, C, H, W]
     x = 1 - x if invert else x
     x = (x - torch.tensor(trained.mean).view(-1, 1, 1)) / torch.tensor(trained.std).view(-1, 1, 1)
-    return (x.transpose(1, 2).flatten(2) if trained.layout == "rows" else x,)
+    return x.transpose(1, 2).flatten(2) if trained.layout == "rows" else x  # as in dlguide.data
 
 
 def _picture(file: Path, channels: int, height: int, width: int) -> Tensor:
@@ -113,7 +114,7 @@ def _texts(files: Sequence[Path]) -> list[tuple[str, str]]:
             found.append((str(file), file.read_text("utf-8")))
         except UnicodeDecodeError:
             raise ValueError(f"{file} is not a text in UTF-8: the model of this run takes texts") from None
-    if not found:
+    if files and not found:
         raise ValueError("expected at least one text, got an empty standard input")
     return found
 

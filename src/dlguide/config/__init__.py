@@ -5,9 +5,10 @@ file in TOML, and the flags of `dlguide train`. The result is written into the r
 a configuration file again. Nothing here needs PyTorch, so `dlguide --help` answers at once.
 """
 
+from dlguide.config._values import near
 from dlguide.config.files import read_config, to_toml
 from dlguide.config.recipes import DATA, RECIPES, recipe
-from dlguide.config.settings import Config, ConfigError, Setting, near, settings
+from dlguide.config.settings import Config, ConfigError, Setting, settings
 
 __all__ = [
     "DATA",

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dlguide.config.settings import Config, ConfigError, near, settings
+from dlguide.config._values import near
+from dlguide.config.settings import Config, ConfigError, settings
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:

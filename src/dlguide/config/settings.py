@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from dlguide.config._augment import parse_augment
+from dlguide.config._values import convert, inside, near
 
 OPTIMIZERS = ("Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "ASGD", "NAdam", "RAdam", "RMSprop", "SGD")
 _WITH_MOMENTUM = ("RMSprop", "SGD")
@@ -211,8 +210,8 @@ class Setting(NamedTuple):
             if self.optional:
                 return None
             raise ConfigError(f"{self.name}: expected {self.expected}, got none")
-        made = _convert(self.kind, value)
-        if made is None or (self.within and not _inside(made, self.within)):
+        made = convert(self.kind, value)
+        if made is None or (self.within and not inside(made, self.within)):
             raise ConfigError(f"{self.name}: expected {self.expected}, got {value!r}")
         if self.choices and made not in self.choices:
             same = [choice for choice in self.choices if choice.lower() == made.lower()]
@@ -240,54 +239,6 @@ def settings() -> tuple[Setting, ...]:
         ```
     """
     return _SETTINGS
-
-
-def near(name: str, known: Iterable[str]) -> str:
-    """Propose a known name that resembles one that is not.
-
-    Args:
-        name: what was given.
-        known: what could have been meant.
-
-    Returns:
-        `"; did you mean 'cnn'?"`, or nothing if no name resembles it.
-
-    Example:
-        ```python
-        from dlguide.config import near
-
-        print("no model 'cnnn'" + near("cnnn", ["mlp", "cnn"]))
-        ```
-
-        ``` {.text .output}
-        no model 'cnnn'; did you mean 'cnn'?
-        ```
-    """
-    spelled = {word.lower(): word for word in known}
-    found = difflib.get_close_matches(str(name).lower(), spelled, n=1, cutoff=0.5)
-    return f"; did you mean {spelled[found[0]]!r}?" if found else ""
-
-
-def _convert(kind: str, value: Any) -> Any:
-    """The value in its type, None if it is of another; a text is read as a flag's."""
-    if kind == "bool":
-        return value if isinstance(value, bool) else {"true": True, "false": False}.get(str(value).lower())
-    if kind in ("str", "dict"):
-        return value if isinstance(value, {"str": str, "dict": dict}[kind]) else None
-    try:
-        number = float(value) if isinstance(value, str | float) or type(value) is int else math.nan
-        if kind == "float":
-            return None if math.isnan(number) else number
-        return int(value) if type(value) is int or isinstance(value, str) else None
-    except ValueError:
-        return None
-
-
-def _inside(number: float, within: str) -> bool:
-    low, high = (float(end) for end in within[1:-1].split(","))
-    return (low <= number if within[0] == "[" else low < number) and (
-        number <= high if within[-1] == "]" else number < high
-    )
 
 
 def _described() -> Iterable[Setting]:

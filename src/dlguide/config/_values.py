@@ -1,0 +1,57 @@
+"""What a value may be, and which known name resembles one that is not known."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Propose a known name that resembles one that is not.
+
+    Args:
+        name: what was given.
+        known: what could have been meant.
+
+    Returns:
+        `"; did you mean 'cnn'?"`, or nothing if no name resembles it.
+
+    Example:
+        ```python
+        from dlguide.config import near
+
+        print("no model 'cnnn'" + near("cnnn", ["mlp", "cnn"]))
+        ```
+
+        ``` {.text .output}
+        no model 'cnnn'; did you mean 'cnn'?
+        ```
+    """
+    spelled = {word.lower(): word for word in known}
+    found = difflib.get_close_matches(str(name).lower(), spelled, n=1, cutoff=0.5)
+    return f"; did you mean {spelled[found[0]]!r}?" if found else ""
+
+
+def convert(kind: str, value: Any) -> Any:
+    """The value in its type, None if it is of another; a text is read as a flag's."""
+    if kind == "bool":
+        return value if isinstance(value, bool) else {"true": True, "false": False}.get(str(value).lower())
+    if kind in ("str", "dict"):
+        return value if isinstance(value, {"str": str, "dict": dict}[kind]) else None
+    try:
+        number = float(value) if isinstance(value, str | float) or type(value) is int else math.nan
+        if kind == "float":
+            return None if math.isnan(number) else number
+        return int(value) if type(value) is int or isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def inside(number: float, within: str) -> bool:
+    """Whether a number lies in an interval such as `[0, 1)`."""
+    low, high = (float(end) for end in within[1:-1].split(","))
+    return (low <= number if within[0] == "[" else low < number) and (
+        number <= high if within[-1] == "]" else number < high
+    )
