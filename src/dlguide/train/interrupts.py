@@ -18,6 +18,35 @@ class Interrupted(KeyboardInterrupt):
     Args:
         trainer: the trainer that was stopped.
         signal_name: what stopped it, `"SIGINT"` or `"SIGTERM"`.
+
+    Attributes:
+        saved: the checkpoint from which the run goes on, if there is one.
+
+    Example:
+        ```python
+        import os
+        import signal
+        import torch
+        from dlguide.data import TensorBatches, load
+        from dlguide.models import MLP
+        from dlguide.train import Callback, Interrupted, Trainer
+
+        class Stop(Callback):
+            def on_step(self, trainer):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        model = MLP(64)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        trainer = Trainer(model, optimizer, callbacks=[Stop()], device="cpu")
+        try:
+            trainer.fit(TensorBatches(load("digits").train, 128, shuffle=True), epochs=5)
+        except Interrupted as stop:
+            print(stop.signal_name, "after step", trainer.step)
+        ```
+
+        ``` {.text .output}
+        SIGTERM after step 2
+        ```
     """
 
     def __init__(self, trainer: Trainer, signal_name: str = "SIGINT") -> None:
