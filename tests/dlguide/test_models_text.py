@@ -162,6 +162,8 @@ def test_attention_is_torchs_multihead_attention(causal):
 
 def test_a_block_is_torchs_encoder_layer():
     ours = Block(12, 3).double()
+    for i, norm in enumerate((ours.norm1, ours.norm2)):  # as they come both are the same
+        norm.weight.data.copy_(random(12, seed=i))
     theirs = nn.TransformerEncoderLayer(12, 3, 48, 0.0, "gelu", batch_first=True, norm_first=True).double()
     for mine, its in ((ours.attention.in_proj.weight, theirs.self_attn.in_proj_weight),
                       (ours.attention.in_proj.bias, theirs.self_attn.in_proj_bias)):  # fmt: skip
