@@ -42,7 +42,8 @@ test-gpu: ## training, parity, precision, memory, nccl on a GPU; needs torch, to
 record-gpu: ## run test-gpu and write docs/results/gpu.json: the card, the versions, the seconds, the accuracies
 	$(GPU_PYTHON) tests/gpu/record.py
 
-bench: setup ## measure the from-scratch pieces, the build and the live reload; writes docs/results/
+bench: setup ## measure training (DLGUIDE_DATA), the from-scratch pieces, the build, the live reload; writes docs/results/
+	$(VENV) tests/bench/training.py all
 	$(VENV) tests/bench/from_scratch.py
 	$(VENV) tests/bench/site.py
 
