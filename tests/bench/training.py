@@ -60,13 +60,13 @@ BENCHMARKS: dict[str, tuple[str, tuple[Program, ...]]] = {
         "CIFAR-10: accuracy on the 10,000 test pictures, seconds of training and of the whole program",
         (
             Program("usual", ("usual/cifar.py",), 1),
-            Program("fast", ("fast/cifar.py", "--epochs", "2"), 5),
+            Program("fast", ("fast/cifar.py", "--epochs", "2"), 3),
             Program("longer", ("fast/cifar.py", "--epochs", "6"), 1),
         ),
     ),
     "names": (
         "Surnames of 18 languages: accuracy on a fifth held out, seconds of training and of the whole program",
-        (Program("usual", ("usual/names.py",), 1), Program("fast", ("fast/names.py",), 5)),
+        (Program("usual", ("usual/names.py",), 1), Program("fast", ("fast/names.py",), 3)),
     ),
     "imdb": (
         "IMDB: accuracy on the 25,000 test reviews, seconds of training and of the whole program",
