@@ -168,6 +168,18 @@ def test_recipes_reach_what_they_promise(tmp_path):
     assert facts("train", "rnn", "--data", "digits", "--quiet", "--out", tmp_path / "rnn")["test_accuracy"] > 0.95
 
 
+def test_pretrained_network_is_used_without_its_file(tmp_path):
+    """The weights come from a file when the run begins, and afterwards from the run."""
+    import torchvision
+
+    file, run = tmp_path / "weights.pt", tmp_path / "run"
+    torch.save(torchvision.models.get_model("mobilenet_v3_small").state_dict(), file)
+    network = ("--option", "network=mobilenet_v3_small", "--option", f"weights={file}")
+    result = facts("train", "pretrained", "--data", "digits", "--steps", 1, "--quiet", *network, "--out", run)
+    file.unlink()
+    assert facts("evaluate", run)["accuracy"] == pytest.approx(result["test_accuracy"])
+
+
 def test_augment_and_precision(tmp_path):
     result = facts("train", "cnn", "--epochs", 1, "--augment", "flip,shift=1,cutout", "--precision", "bf16", "--quiet",
                    "--channels-last", "--out", tmp_path / "a", "--option", "channels=[4,8]")  # fmt: skip

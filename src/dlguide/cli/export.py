@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +49,7 @@ def command(run: Path, output: Path | None, tolerance: float, as_json: bool) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.stem}.{os.getpid()}.part.{kind}")
     try:
-        with warnings.catch_warnings():  # of the exporter about itself
-            warnings.simplefilter("ignore")
+        with _quiet():
             difference = (_onnx if kind == "onnx" else _pt2)(model, trained, part)
         if not difference <= tolerance:
             raise ValueError(f"the file's logits differ from PyTorch's by {difference:.1e}, more than {tolerance:.1e}: "
@@ -60,6 +62,19 @@ def command(run: Path, output: Path | None, tolerance: float, as_json: bool) -> 
     sizes = ", ".join(map(str, BATCHES))
     line = f"{path}: {facts['bytes']:,} bytes, largest difference of logits {difference:.1e} on batches of {sizes}"
     options.print_facts(facts, as_json, line)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what exporters say about themselves: what counts is the comparison."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _with_standardization(trained: Trained) -> nn.Module:
