@@ -69,11 +69,11 @@ def slow_write(pipe, stage, number):
             stuck(pipe)
 
     if stage == "half":
-        torch.save = half
+        torch.save = half  # type: ignore[assignment]
     elif stage == "unflushed":
         files.os = type("Os", (), {"__getattr__": lambda _, name: before if name == "fsync" else getattr(os, name)})()
     elif stage == "renamed":
-        Path.replace = after
+        Path.replace = after  # type: ignore[method-assign]
 
 
 def build(folder, *callbacks):

@@ -16,9 +16,9 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from dlguide.data import load
-from dlguide.train.history import History
 from dlguide.models import CNN, MLP, RNNClassifier
 from dlguide.train import choose_device, evaluate, fit, predict
+from dlguide.train.history import History
 
 
 def made(n=50, features=6, classes=3, seed=0, dtype=torch.float64):

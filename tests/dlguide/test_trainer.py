@@ -260,7 +260,7 @@ def test_clipping_comes_after_the_scale_is_taken_out():
 
 def exploding(factor):
     """A loss whose gradient is too large for float32 once it is scaled, in the second step alone."""
-    calls = []
+    calls: list[None] = []
 
     def loss(output, y):
         calls.append(None)
@@ -384,7 +384,7 @@ def test_an_operation_without_a_deterministic_form_is_refused():
 
 def test_a_compiled_model_trains():
     plain, compiled = trainer(), trainer()
-    calls = []
+    calls: list[None] = []
 
     def counting(graph, inputs):
         calls.append(None)

@@ -40,7 +40,8 @@ def _first(trainer: Trainer, group: Group) -> str:
             f" before was too large or not finite; {smaller}, or {CLOSER}"
         )
     if not group:
-        return "all parameters are finite; look for nan and inf in these data"
+        largest = max((p.abs().max().item() for _, p in parameters if p.numel()), default=0.0)
+        return f"all parameters are finite, the largest {largest:.2g}; look for nan and inf in these data, or {smaller}"
     for inputs, y in group:
         for name, x in [("input", x) for x in inputs] + [("target", y)]:
             if _bad([(name, x)]):
