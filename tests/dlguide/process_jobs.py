@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import multiprocessing
 import os
 import signal
@@ -18,6 +19,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 from dlguide.data import BatchOrder, TensorBatches
@@ -223,12 +225,26 @@ def beginnings(group: Processes, how: str) -> Answer:
 def shared(group: Processes) -> DataLoader[Any]:
     """Each process's share by torch's own sampler."""
     dataset = TensorDataset(points().tensors[0].float(), points().tensors[1])
-    sampler = DistributedSampler(dataset, group.world, group.rank)
+    sampler: DistributedSampler[Any] = DistributedSampler(dataset, group.world, group.rank)
     return DataLoader(dataset, BATCH // group.world, sampler=sampler)
 
 
-def refused(group: Processes) -> Answer:
-    """Data that are not shared out, and data of different lengths."""
+def exchanges(group: Processes) -> Answer:
+    """How often gradients are exchanged in a step of three batches: parts of a sum need not be."""
+    os.environ["KINETO_LOG_LEVEL"] = "99"
+    found = {}
+    for how, name in (("ddp", "gloo:all_reduce"), ("fsdp", "c10d::_reduce_scatter_base_")):
+        trainer, train, _ = build(group, "mlp", how, accumulate=3)
+        parameters = sum(p.numel() for p in trainer.model.parameters())
+        with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as record:
+            trainer.fit(train, epochs=1)
+        sizes = [max(map(math.prod, event.input_shapes)) for event in record.events() if event.name == name]
+        found[how] = [size / parameters for size in sizes if size >= parameters]
+    return found
+
+
+def refused(group: Processes, folder: Path) -> Answer:
+    """Data that are not shared out, data of different lengths, and a folder that only one process has."""
     wrong: dict[str, Any] = {
         "whole tensors": TensorBatches(points(), BATCH),
         "whole loader": DataLoader(points(), BATCH),
@@ -244,6 +260,10 @@ def refused(group: Processes) -> Answer:
         except ValueError as error:
             messages[name] = str(error)
     trainer, *_ = build(group, "mlp")
+    try:
+        resume(trainer, folder if group.rank == 0 else folder / "of another machine")
+    except ValueError as error:
+        messages["folder"] = str(error)
     trainer.fit(DataLoader(points(), batch_sampler=BatchOrder(N, BATCH, rank=group.rank, world=group.world)), epochs=1)
     return {"messages": messages, "step": trainer.step}
 

@@ -5,11 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
 
-from dlguide.train import processes
+from dlguide.train import distributed, processes
 from tests.dlguide import process_jobs as jobs
 from tests.pages.paths import ROOT
 
@@ -32,8 +34,8 @@ def close(a, b, tolerance=1e-12):
 def alone(tmp_path_factory):
     """What one process ends with."""
     group = jobs.alone()
-    answers = {("trained", *case): jobs.trained(group, case[0], "ddp", case[1])
-               for case in itertools.product(KINDS, jobs.OPTIONS)}
+    answers: dict[Any, jobs.Answer] = {("trained", *case): jobs.trained(group, case[0], "ddp", case[1])
+                                       for case in itertools.product(KINDS, jobs.OPTIONS)}
     folder = tmp_path_factory.mktemp("alone")
     answers["averaged"] = jobs.averaged(group, "ddp")
     answers["first"] = jobs.first_part(group, "ddp", folder / "file")
@@ -49,7 +51,7 @@ def started(tmp_path_factory, alone):
     answers = {}
     for world in WORLDS:
         here = folder / str(world)
-        work = {f"trained {case}": (jobs.trained, case) for size, *case in TRAINED if size == world}
+        work: dict[str, Any] = {f"trained {case}": (jobs.trained, case) for size, *case in TRAINED if size == world}
         for how in [how for size, how in EACH if size == world]:
             work |= {
                 f"averaged {how}": (jobs.averaged, (how,)),
@@ -59,10 +61,10 @@ def started(tmp_path_factory, alone):
         work |= {
             "interrupted": (jobs.interrupted, (here / "interrupted",)),
             "one voice": (jobs.one_voice, (here / "voice",)),
-            "refused": (jobs.refused, ()),
+            "refused": (jobs.refused, (here / "interrupted",)),
         }
         if world == 2:
-            work["to the end"] = (jobs.to_the_end, (here / "end",))
+            work |= {"to the end": (jobs.to_the_end, (here / "end",)), "exchanges": (jobs.exchanges, ())}
             for how in HOWS:
                 shutil.copytree(alone[1], folder / f"file for {how}")
                 work |= {
@@ -173,7 +175,15 @@ def test_data_that_are_not_shared_out_are_refused(started, world):
             assert messages[name].startswith(share + "the whole: "), name
         assert messages["another share"].startswith(share + f"share {(rank + 1) % world} of {world}: ")
         assert f"got {[min(1 + r, 3) for r in range(world)]}" in messages["lengths"]
+        nothing = ["step-000000004", *[None] * (world - 1)]
+        assert str(nothing) in messages["folder"]
         assert answer["refused"]["step"] == 3
+
+
+def test_gradients_are_exchanged_once_in_a_step(started):
+    """Not after each of the batches whose gradients add up."""
+    for answer in started[0][2]:
+        assert len(answer["exchanges"]["ddp"]) == len(answer["exchanges"]["fsdp"]) == 1
 
 
 # ---- torchrun
@@ -196,7 +206,40 @@ def test_a_killed_worker_is_started_again_and_all_end_with_the_same_bits(started
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000000006"]
 
 
+def meet(store, timeout=30.0):
+    """What two processes agree on that come to the same store."""
+    with ThreadPoolExecutor(2) as pool:
+        places = [pool.submit(distributed._of_this_life, store, number, 2, timeout) for number in (1, 0)]
+        one, zero = (place.result() for place in places)
+    zero.set("key", "said by 0")
+    return one.get("key")
+
+
+def test_a_second_life_does_not_read_what_the_first_one_wrote():
+    """The agent's store outlives the workers; here the first life ended when only one of them had come."""
+    store = torch.distributed.HashStore()
+    store.set("dlguide/1", "the name of a dead process")
+    store.set("key", "an old address")
+    assert meet(store) == b"said by 0"
+    keys = store.num_keys()
+    assert meet(store) == b"said by 0"
+    assert store.num_keys() > keys
+    with pytest.raises(TimeoutError, match=r"expected 2 processes, waited 0.1 s for process 1"):
+        distributed._of_this_life(torch.distributed.HashStore(), 0, 2, 0.1)
+
+
 # ---- one process alone
+
+
+def test_each_process_of_a_machine_needs_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert distributed._device_of_process("auto") == torch.device("cuda", 0)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(ValueError, match="got 1 for process 1: torchrun --nproc-per-node 1, or processes"):
+        distributed._device_of_process("auto")
+    assert distributed._device_of_process("cpu") == torch.device("cpu")
 
 
 def test_without_torchrun_nothing_happens(monkeypatch):

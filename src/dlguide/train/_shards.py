@@ -79,13 +79,13 @@ def as_spread(saved: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
     tensors: dict[Key, Tensor] = {}
     for key in TENSORS_OF:
         _without(saved.get(key), (key,), tensors)
-    for key, tensor in tensors.items():
-        like = likes.of(key, tensor.shape)
+    for where, tensor in tensors.items():
+        like = likes.of(where, tensor.shape)
         if like is not None:
             from torch.distributed.tensor import distribute_tensor
 
             whole = tensor.to(trainer.device)  # each process has read it: nothing is sent
-            _put(saved, key, distribute_tensor(whole, like.device_mesh, like.placements, src_data_rank=None))
+            _put(saved, where, distribute_tensor(whole, like.device_mesh, like.placements, src_data_rank=None))
     return saved
 
 

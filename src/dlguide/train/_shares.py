@@ -18,7 +18,7 @@ def check_shares(batches: Any) -> None:
     shares = [
         (place.rank, getattr(place, "world", getattr(place, "num_replicas", None)))  # BatchOrder, DistributedSampler
         for place in places
-        if hasattr(place, "rank")
+        if place is not None and hasattr(place, "rank")
     ]
     alike = isinstance(batches, DataLoader) and not shares and not isinstance(batches.dataset, IterableDataset)
     if alike or shares not in ([], [here]):

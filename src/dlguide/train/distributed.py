@@ -93,7 +93,8 @@ class Processes:
         for stack in reversed([module for module in model.modules() if isinstance(module, nn.ModuleList)]):
             for block in stack:
                 fully_shard(block, mesh=mesh)
-        return fully_shard(model, mesh=mesh, reshard_after_forward=True)  # the root, too, so that all is alike
+        fully_shard(model, mesh=mesh, reshard_after_forward=True)  # changes the model itself
+        return model
 
     def gather(self, model: nn.Module) -> dict[str, Tensor]:
         """Return the state of a model as whole tensors on the CPU, for a file that needs no processes.
@@ -263,10 +264,10 @@ def without_exchange(model: nn.Module, wanted: bool) -> Iterator[None]:
     if wanted and isinstance(model, DistributedDataParallel):
         with model.no_sync():
             yield
-    elif hasattr(model, "set_requires_gradient_sync"):  # FSDP2
-        model.set_requires_gradient_sync(not wanted)
-        yield
     else:
+        exchange: Any = getattr(model, "set_requires_gradient_sync", None)  # of FSDP2
+        if exchange is not None:
+            exchange(not wanted)
         yield
 
 
