@@ -97,6 +97,7 @@ def test_sizes_follow_from_the_data_and_options_win():
     assert isinstance(layers("gru", "rows").rnn, nn.GRU)
     assert isinstance(layers("rnn", "rows").rnn, nn.RNN)
     assert layers("transformer", "text").positions.num_embeddings == 300
+    assert layers("transformer", "text", max_length=400).positions.num_embeddings == 400
     assert isinstance(layers("linear", "rows"), MLP)
 
 

@@ -212,6 +212,11 @@ def test_dropout_is_at_work_in_training_only():
         torch.manual_seed(0)
         assert not torch.equal(model(ids), model(ids))
         assert torch.equal(model.eval()(ids), model(ids))
+    recurrent = RNNClassifier("GRU", 8, 6, vocabulary=12, dropout=0.5)
+    dropped = []
+    recurrent.dropout.register_forward_hook(lambda _, inputs, output: dropped.append(tuple(output.shape)))
+    recurrent(ids)
+    assert dropped == [(1, 3, 8), (1, 6)]  # of the embedding, and before the output layer
     attention = SelfAttention(8, 2, dropout=0.5)
     x = random(1, 5, 8).float()
     assert not torch.equal(attention(x), attention(x))

@@ -166,23 +166,20 @@ def test_exercise_stack(page):
     stack = page(PAGE)["Stack"]
     assert check_stack(stack)
 
-    class InAList(stack):
-        def __init__(self, width, depth):
-            super().__init__(width, depth)
-            kept = list(self.layers)
-            del self.layers
-            self.layers = kept
+    def in_a_list(width, depth):
+        wrong = stack(width, depth)
+        kept = list(wrong.layers)
+        del wrong.layers
+        wrong.layers = kept
+        return wrong
 
-    class OneLayer(stack):
-        def __init__(self, width, depth):
-            super().__init__(width, 1)
-            self.layers = nn.ModuleList([self.layers[0]] * depth)
+    def one_layer(width, depth):
+        wrong = stack(width, 1)
+        wrong.layers = nn.ModuleList([wrong.layers[0]] * depth)
+        return wrong
 
-    class NotAdded(stack):
-        def forward(self, x):
-            for layer in self.layers:
-                x = layer(x)
-            return x
+    def not_added(width, depth):
+        return nn.Sequential(*stack(width, depth).layers)
 
-    for wrong in (InAList, OneLayer, NotAdded):
+    for wrong in (in_a_list, one_layer, not_added):
         assert not check_stack(wrong)
