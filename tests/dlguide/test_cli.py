@@ -254,6 +254,7 @@ def test_evaluate_against_scikit_learn(run):
 
 
 def test_predict_pictures(run, tmp_path):
+    from dlguide.cli.folder import load_model
     from dlguide.data import load
 
     splits = load("digits")
@@ -264,6 +265,12 @@ def test_predict_pictures(run, tmp_path):
         Image.fromarray(255 - pixels).convert("RGB").save(tmp_path / f"dark{i}.png")
     found = facts("predict", run, *(tmp_path / f"{i}.png" for i in range(20)), "--top", 3)
     assert all(len(f["classes"]) == 3 for f in found)
+    with torch.no_grad():
+        standardized = load("digits", standardize=True).test.tensors[0][:20]
+        expected = load_model(run).model(standardized).softmax(1)
+    for f, probabilities in zip(found, expected, strict=True):  # a file has 256 levels of ink, the data have 17
+        for name, p in f["classes"].items():
+            assert p == pytest.approx(probabilities[splits.classes.index(name)].item(), abs=0.02)
     right = sum(next(iter(f["classes"])) == splits.classes[k] for f, k in zip(found, y, strict=False))
     assert right >= 16
     dark = facts("predict", run, *(tmp_path / f"dark{i}.png" for i in range(20)), "--invert", "--top", 3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +36,7 @@ def command(run: Path, part: str, device: str, as_json: bool) -> None:
 
     trained = folder.load_model(run)
     model = trained.model.to(choose_device(device))
-    _, splits = read_data(replace(trained.config, layout=trained.layout))
+    _, splits = read_data(trained.config)
     facts = {"run": str(run), "part": part, **_measure(model, getattr(splits, part), trained.classes)}
     rows = [["class", "precision", "recall", "F1", "examples"]]
     rows += [[name, *(f"{c[key]:.4f}" for key in ("precision", "recall", "f1")), str(c["examples"])]
