@@ -41,7 +41,7 @@ GOOD = [
     (r"\max(0, x) = \frac{|x| + x}{2}", {"x": w - 0.5}),
     (r"\begin{aligned} a &= b + c \\ &= c + b \\ d &\le a \end{aligned}", {"a": 3, "b": 1, "c": 2, "d": 1}),
     (r"\left\lfloor \frac{n + 2p - k}{s} \right\rfloor + 1 = 3", {"n": 8, "p": 0, "k": 3, "s": 2}),
-    (r"W^{-1} W = I", {"W": torch.tensor([[2.0, 1], [1, 3]]), "I": torch.eye(2)}),
+    (r"W^{-1} W = I", {"W": torch.tensor([[2.0, 1], [1, 3]], dtype=torch.float64), "I": torch.eye(2)}),
     (r"\begin{pmatrix} a & b \\ c & 2a \end{pmatrix} = M",
      {"a": 1, "b": 2, "c": 3, "M": torch.tensor([[1.0, 2], [3, 2]])}),
     (r"n! = \prod_{i=1}^{n} i", {"n": 5}),
