@@ -215,11 +215,12 @@ def beginnings(group: Processes, how: str) -> Answer:
     """Processes that begin with different weights and different random numbers."""
     torch.manual_seed(group.rank)
     model = group.spread(MLP(6, (8,), 3), how)
+    begun = group.gather(model)
     trainer = Trainer(model, torch.optim.SGD(model.parameters(), lr=0.1), device="cpu")
     drawn: list[Tensor] = []
     trainer.callbacks = [At(1, lambda _: drawn.append(torch.rand(3)))]
     trainer.fit(shared(group), steps=1)
-    return {"weights": group.gather(model), "drawn": drawn[0]}
+    return {"begun": begun, "weights": group.gather(model), "drawn": drawn[0]}
 
 
 def shared(group: Processes) -> DataLoader[Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from dlguide.models import MLP
 from dlguide.train import distributed, processes
 from tests.dlguide import process_jobs as jobs
 from tests.pages.paths import ROOT
@@ -97,7 +98,10 @@ def test_callbacks_with_weights_of_their_own(started, alone, world, how):
 
 @pytest.mark.parametrize(("world", "how"), EACH)
 def test_all_begin_with_the_same_weights_and_draw_different_numbers(started, world, how):
+    """The seed of each process is its number."""
     answers = [answer[f"beginnings {how}"] for answer in started[0][world]]
+    torch.manual_seed(0)
+    close(answers[0]["begun"], dict(MLP(6, (8,), 3).state_dict()), 0)
     for answer in answers[1:]:
         close(answer["weights"], answers[0]["weights"], 0)
         assert not torch.equal(answer["drawn"], answers[0]["drawn"])
