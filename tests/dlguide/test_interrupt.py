@@ -16,6 +16,11 @@ from tests.dlguide.killed_runs import processes, train_until_interrupted
 from tests.dlguide.training_runs import batches, bits, same, trainer
 
 
+def heard(pipe):
+    assert pipe.poll(60)  # else it hangs
+    return pipe.recv_bytes()
+
+
 def interrupted(folder, signals, with_checkpoint=True):
     """Let a process take three steps, send it signals while it waits for leave to take the fourth, and give leave."""
     ours, its = processes().Pipe()
@@ -23,22 +28,25 @@ def interrupted(folder, signals, with_checkpoint=True):
         target=train_until_interrupted, args=(folder, 3, its, with_checkpoint), daemon=True)
     process.start()
     its.close()
-    for _ in range(3):
-        ours.send_bytes(b"go")
-    for _ in range(3):
-        assert ours.recv_bytes() == b"step"
-    for number in signals:
-        os.kill(process.pid, number)
-        assert ours.poll(60)
-        assert ours.recv_bytes() == b"noted"
-    if len(signals) == 1:  # a second one ends it where it is
-        ours.send_bytes(b"go")
-        ours.send_bytes(b"go")
-    while ours.poll(60) and ours.recv_bytes() != b"end":
-        pass
-    end = ours.recv()
-    process.join(60)
-    assert process.exitcode == 0
+    try:
+        for _ in range(3):
+            ours.send_bytes(b"go")
+        for _ in range(3):
+            assert heard(ours) == b"step"
+        for number in signals:
+            os.kill(process.pid, number)
+            assert heard(ours) == b"noted"
+        if len(signals) == 1:  # a second one ends it where it is
+            ours.send_bytes(b"go")
+            ours.send_bytes(b"go")
+        while heard(ours) != b"end":
+            pass
+        end = ours.recv()
+        process.join(60)
+        assert process.exitcode == 0
+    finally:
+        process.kill()
+        process.join()
     return end
 
 

@@ -24,16 +24,19 @@ def killed(folder, chance, stage):
     process = start(train, folder, EPOCHS, its, stage, chance.randint(1, 2))
     its.close()
     steps = 5 if stage else chance.randint(1, 7)
-    for _ in range(steps):  # it may take so many, and not one more
-        ours.send_bytes(b"go")
-    for _ in range(steps if stage else chance.randint(0, steps)):
-        assert ours.poll(60)  # else it hangs
-        if ours.recv_bytes() == b"writing":
-            break
-    else:
-        time.sleep(chance.uniform(0, 0.01))  # wherever it is then
-    process.kill()
-    process.join()
+    try:
+        for _ in range(steps):  # it may take so many, and not one more
+            ours.send_bytes(b"go")
+        for _ in range(steps if stage else chance.randint(0, steps)):
+            assert ours.poll(60)  # else it hangs
+            if ours.recv_bytes() == b"writing":
+                break
+        else:
+            assert not stage  # its writing came there
+            time.sleep(chance.uniform(0, 0.01))  # wherever it is then
+    finally:
+        process.kill()
+        process.join()
     assert process.exitcode == -9
 
 
