@@ -59,6 +59,8 @@ def test_recipes_are_for_the_models_and_data_that_there_are():
     for entry in RECIPES.values():
         assert {name for name, value in entry.items() if isinstance(value, dict)} <= set(DATA)
     assert recipe("no such model", "digits") == {}
+    assert recipe("mlp", "digits")["lr"] == RECIPES["mlp"]["lr"]
+    assert recipe("mlp", "mnist")["lr"] == RECIPES["mlp"]["mnist"]["lr"] != RECIPES["mlp"]["lr"]
     assert recipe("cnn", "digits")["batch_size"] == 32
     assert "batch_size" not in recipe("cnn", "some/folder")
 

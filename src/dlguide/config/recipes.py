@@ -42,7 +42,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "gru": {"schedule": "onecycle", "lr": 0.01, "clip": 1.0, "imdb": {"epochs": 3, "batch_size": 128, "lr": 0.003}},
     "textcnn": {"epochs": 5, "imdb": {"epochs": 2, "batch_size": 128}},
     "bag": {"lr": 0.01, "epochs": 5, "imdb": {"epochs": 3, "batch_size": 256, "max_length": 400, "max_words": 50_000}},
-    "transformer": {"schedule": "onecycle", "epochs": 5, "clip": 1.0, "imdb": {"epochs": 3, "batch_size": 128}},
+    "transformer": {"schedule": "onecycle", "clip": 1.0, "imdb": {"epochs": 3, "batch_size": 128}},
 }
 
 
