@@ -12,8 +12,8 @@ import torch
 
 from dlguide.cli.options import option_value
 from dlguide.config import DATA, RECIPES, Config, ConfigError, near, read_config, recipe, settings, to_toml
+from dlguide.config.fields import OPTIMIZERS
 from dlguide.config.recipes import data_name
-from dlguide.config.settings import OPTIMIZERS
 from tests.pages.paths import ROOT
 
 SETTINGS = {setting.name: setting for setting in settings()}

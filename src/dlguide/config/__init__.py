@@ -6,9 +6,9 @@ a configuration file again. Nothing here needs PyTorch, so `dlguide --help` answ
 """
 
 from dlguide.config._values import near
+from dlguide.config.fields import Config, ConfigError, Setting, settings
 from dlguide.config.files import read_config, to_toml
 from dlguide.config.recipes import DATA, RECIPES, recipe
-from dlguide.config.settings import Config, ConfigError, Setting, settings
 
 __all__ = [
     "DATA",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dlguide.config._values import near
-from dlguide.config.settings import Config, ConfigError, settings
+from dlguide.config.fields import Config, ConfigError, settings
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
