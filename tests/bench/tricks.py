@@ -33,7 +33,7 @@ from dlguide.data import TensorBatches
 from dlguide.models import MLP
 
 Job = Callable[[], None]
-RUNS, EXAMPLES = 5, 6144
+RUNS, EXAMPLES = 3, 6144
 
 
 def digits(n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -40,7 +40,6 @@ WORDS = {  # key: English, Chinese
     "mlp.large": ("`TensorBatches`, batches of 1024", "`TensorBatches`，批大小 1024"),
     "cifar.usual": ("in the style of the official tutorial, 2 epochs", "官方教程的写法，2 轮"),
     "cifar.fast": ("SpeedyNet, 2 epochs", "SpeedyNet，2 轮"),
-    "cifar.longer": ("SpeedyNet, 6 epochs", "SpeedyNet，6 轮"),
     "names.usual": ("character RNN, one name at a time", "字符 RNN，一次一个名字"),
     "names.fast": ("character RNN, batches of one length", "字符 RNN，每批长度相同"),
     "imdb.usual": ("bidirectional LSTM in the style of tutorials", "双向 LSTM，常见教程的写法"),

@@ -63,7 +63,7 @@ class Random:
     @contextlib.contextmanager
     def continued(self, train: object, deterministic: bool) -> Iterator[None]:
         """Draw from the seed, or from where the run stopped, and give PyTorch's generators back as they were."""
-        before = torch.get_deterministic_debug_mode(), torch.backends.cudnn.benchmark
+        before, searched = torch.get_deterministic_debug_mode(), torch.backends.cudnn.benchmark
         gpu = self.device if self.device.type == "cuda" else None
         self.loader = getattr(train, "generator", None)
         current = torch.cuda.device(gpu) if gpu else contextlib.nullcontext()
@@ -77,14 +77,16 @@ class Random:
             if deterministic:
                 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
                 torch.use_deterministic_algorithms(True)
-                torch.backends.cudnn.benchmark = False
+                if gpu:  # elsewhere cuDNN's flags are left alone: they may be locked
+                    torch.backends.cudnn.benchmark = False
             self.in_use = True
             try:
                 yield
             finally:
                 self.in_use, self.saved = False, self.state()
-                torch.set_deterministic_debug_mode(before[0])
-                torch.backends.cudnn.benchmark = before[1]
+                torch.set_deterministic_debug_mode(before)
+                if deterministic and gpu:
+                    torch.backends.cudnn.benchmark = searched
 
 
 def move(optimizer: Optimizer, device: torch.device) -> None:
