@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable
 from typing import Any
+
+from dlguide._resembling import resembling
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -29,9 +30,8 @@ def near(name: str, known: Iterable[str]) -> str:
         no model 'cnnn'; did you mean 'cnn'?
         ```
     """
-    spelled = {word.lower(): word for word in known}
-    found = difflib.get_close_matches(str(name).lower(), spelled, n=1, cutoff=0.5)
-    return f"; did you mean {spelled[found[0]]!r}?" if found else ""
+    found = resembling(name, known)
+    return f"; did you mean {found!r}?" if found else ""
 
 
 def convert(kind: str, value: Any) -> Any:

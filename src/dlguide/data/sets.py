@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlguide._resembling import resembling
 from dlguide.data import cifar, images, pictures, reviews, texts
 from dlguide.data.files import data_folder, part_folders
 from dlguide.data.split import Examples, Splits, cut, picture_splits, text_splits
@@ -197,8 +197,8 @@ def _read_own(name: str | os.PathLike[str], size: int | tuple[int, int] | None, 
     if not path.exists():
         if path.suffix or len(path.parts) > 1:
             raise FileNotFoundError(f"{path} does not exist; {texts.expected()}, or a folder with CLASS/pictures")
-        near = difflib.get_close_matches(str(name).lower(), DATASETS, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        found = resembling(str(name), DATASETS)
+        hint = f"; did you mean {found!r}?" if found else ""
         raise ValueError(f"expected one of {', '.join(map(repr, DATASETS))}, or a path, got {str(name)!r}{hint}")
     if path.is_dir() and _holds_pictures(path):
         return images.read_image_folder(path, size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import nn
 
+from dlguide._resembling import resembling
 from dlguide.models.convolutional import CNN, LeNet
 from dlguide.models.mlp import MLP
 from dlguide.models.recurrent import RNNClassifier
@@ -189,8 +189,8 @@ def build(name: str, splits: Splits, **options: Any) -> nn.Module:
 def _near(name: str, known: Iterable[str]) -> str:
     """Propose a name that resembles the given one, or list them all."""
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+    found = resembling(name, names)
+    return f"did you mean {found!r}?" if found else f"there are {', '.join(names)}"
 
 
 def _kind(data: Splits) -> str:

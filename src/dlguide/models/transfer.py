@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import pickle
 from pathlib import Path
@@ -11,6 +10,8 @@ from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
+
+from dlguide._resembling import resembling
 
 
 class Transfer(nn.Module):
@@ -140,10 +141,10 @@ def pretrained(
 
     known = models.list_models(module=models)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
+        found = resembling(name, known)
         raise ValueError(
             f"torchvision has no classifier {name!r}"
-            + (f": did you mean {near[0]!r}?" if near else ": see torchvision.models.list_models()")
+            + (f": did you mean {found!r}?" if found else ": see torchvision.models.list_models()")
         )
     try:
         body = models.get_model(name, weights="DEFAULT" if weights is None else None)
