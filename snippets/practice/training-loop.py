@@ -153,6 +153,7 @@ trainer = learner(precision="bf16")
 trainer.model[1].register_forward_hook(lambda layer, x, y: seen.append(y.dtype))
 trainer.fit(train, epochs=1)
 print("weights", trainer.model[1].weight.dtype, " output", seen[0])
+print("loss", trainer.last_loss.dtype)
 # --8<-- [end:precision]
 
 # --8<-- [start:ema]
@@ -178,7 +179,8 @@ class Largest(Callback):
     def on_epoch(self, trainer):
         weight = trainer.model.get_parameter(self.name)
         self.seen.append(weight.abs().max().item())
-        trainer.stop = self.seen[-1] > self.limit
+        if self.seen[-1] > self.limit:
+            trainer.stop = True
 
 
 watch = Largest("1.weight", limit=0.3)

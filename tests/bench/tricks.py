@@ -33,7 +33,7 @@ from dlguide.data import TensorBatches
 from dlguide.models import MLP
 
 Job = Callable[[], None]
-RUNS, EXAMPLES = 3, 6144
+RUNS, EXAMPLES = 9, 6144
 
 
 def digits(n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -159,7 +159,7 @@ def measured(quick: bool) -> dict[str, Any]:
     runs, rows = (2, []) if quick else (RUNS, [])
     for name, task, without, with_it in jobs(384 if quick else EXAMPLES):
         torch.manual_seed(0)
-        first = seconds(with_it)  # the first call compiles and allocates
+        first = seconds(with_it)  # the first epoch compiles and allocates
         seconds(without)
         ratios = [seconds(without) / seconds(with_it) for _ in range(runs)]
         low, middle, high = (float(f"{value:.3g}") for value in statistics.quantiles(ratios, n=4))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -42,7 +43,7 @@ def command(model: str | None, runs: int, as_json: bool, **flags: Any) -> None:
     train = run.splits.train
     loader = DataLoader(train, batch_sampler=BatchOrder(len(train), config.batch_size))
     tensors = TensorBatches(train, config.batch_size, shuffle=True, device=trainer.device)
-    batches = [[t.to(trainer.device) for t in batch] for batch, _ in zip(tensors, range(20), strict=False)]
+    batches = [[t.to(trainer.device) for t in batch] for batch in itertools.islice(tensors, 20)]
     groups = [(batch[:-1], batch[-1]) for batch in batches]
     trainer.model.train()
 
@@ -82,7 +83,7 @@ _KEYS = ("median", "lowest", "highest")
 
 def _first(batches: Any, count: int) -> None:
     """Read the first batches, as a loop of training does."""
-    for _, _ in zip(batches, range(count), strict=False):
+    for _ in itertools.islice(batches, count):
         pass
 
 

@@ -142,7 +142,7 @@ def _onnx(model: nn.Module, trained: Trained, path: Path) -> float:
         import onnxruntime
         import onnxscript  # noqa: F401 - torch.onnx.export needs it
     except ImportError as error:
-        raise ImportError(f"{error.name} is not installed: pip install 'dlguide[export]'") from error
+        raise ImportError(f"{error.name} is not installed: python -m pip install 'dlguide[export]'") from error
     import torch
 
     names = ["x"] if trained.vocabulary is None else ["ids", "lengths"]

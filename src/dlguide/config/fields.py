@@ -65,7 +65,7 @@ class Config:
         spread: how the processes of `torchrun` share the model: each has it whole, or a part of each parameter.
         precision: float32, or autocast to 16 bits.
         compile: let `torch.compile` translate the model first.
-        channels_last: keep pictures in memory with their channels last, which convolutions often prefer.
+        channels_last: keep pictures in memory with their channels last, with which convolutions are often faster.
         seed: decides the first weights, the split, the order of the examples and every random choice.
         deterministic: refuse operations that may give other bits in each run.
         every: write a checkpoint after so many steps; after each epoch if not given.

@@ -205,6 +205,7 @@ def test_the_overconfident_network(page):
     assert names["T"] > 1.5
     with torch.no_grad():
         logits = names["wide"](names["x"].double())
+    assert (logits.argmax(1) == names["y"]).all()  # wrong labels too
     assert F.cross_entropy(2 * logits, names["y"]) < F.cross_entropy(logits, names["y"])
 
 
