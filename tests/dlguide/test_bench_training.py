@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import TensorDataset
 
 from dlguide.data import Splits, Vocabulary, load
+from dlguide.models import build
 from tests.pages.paths import ROOT
 
 BENCH = ROOT / "tests/bench"
@@ -80,6 +81,28 @@ def test_batches_of_one_length_hold_each_name_once(program):
             assert torch.equal(part, ids[y][:, : part.shape[1]])
             assert (lengths[y] == part.shape[1]).all()
     assert [y.tolist() for _, y in epochs[0]] != [y.tolist() for _, y in epochs[1]]
+
+
+def test_batches_of_similar_length_hold_each_text_once_and_pad_little(program):
+    lengths = torch.randint(1, 41, (300,), generator=torch.Generator().manual_seed(0))
+    ids = torch.arange(1, 301)[:, None] * (torch.arange(40) < lengths[:, None])
+    batches = program("fast", "recipe").SimilarLength(TensorDataset(ids, lengths, torch.arange(300)), 8, seed=0)
+    epochs = [list(batches) for _ in range(2)]
+    for epoch in epochs:
+        assert len(epoch) == len(batches)
+        assert sorted(torch.cat([y for *_, y in epoch]).tolist()) == list(range(300))
+        for part, count, y in epoch:
+            assert torch.equal(count, lengths[y])
+            assert torch.equal(part, ids[y][:, : int(count.max())])
+        assert sum(part.numel() for part, *_ in epoch) < 1.1 * lengths.sum()
+    assert [y.tolist() for *_, y in epochs[0]] != [y.tolist() for *_, y in epochs[1]]
+
+
+def test_the_models_for_imdb_can_be_built(program):
+    recipes, reviews = program("fast", "imdb").RECIPES, load("reviews")
+    ids, lengths, _ = reviews.test[:4]
+    for name, recipe in recipes.items():
+        assert build(name, reviews, **recipe[2])(ids, lengths).shape == (4, 2)
 
 
 def test_both_sides_of_names_read_the_same_kind_of_network(program):

@@ -1,4 +1,4 @@
-"""IMDB with the models of this package: a bag of words and pairs, a bidirectional LSTM, a Transformer."""
+"""IMDB with two models of this package: a bag of words and pairs, and a Transformer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import torch
-from recipe import learned_from, timed, warm_up_then_linear
+from recipe import SimilarLength, learned_from, timed, warm_up_then_linear
 
 from dlguide.data import TensorBatches, load
 from dlguide.models import build
@@ -15,8 +15,8 @@ from dlguide.train import Trainer
 
 # name: longest text in words, known words, options of the model, batch, epochs, learning rate
 RECIPES: dict[str, tuple[int, int, dict[str, Any], int, int, float]] = {
-    "bag": (1000, 50_000, {"embedding": 16, "buckets": 2**18, "sparse": True}, 64, 3, 0.1),
-    "transformer": (256, 20_000, {"width": 64, "heads": 4, "layers": 2, "dropout": 0.2}, 64, 3, 0.002),
+    "bag": (1500, 60_000, {"embedding": 16, "buckets": 2**20, "sparse": True}, 128, 2, 0.3),
+    "transformer": (256, 20_000, {"width": 64, "heads": 4, "depth": 2, "dropout": 0.2}, 64, 3, 0.002),
 }
 
 
@@ -42,7 +42,7 @@ def main() -> None:
     trainer = Trainer(
         model, optimizer, device="cpu", schedule=warm_up_then_linear(optimizer, steps, 0.1), precision=precision
     )
-    train = TensorBatches(examples, batch, shuffle=True, seed=options.seed)
+    train = SimilarLength(examples, batch, options.seed)
     print(json.dumps(timed(trainer, train, TensorBatches(data.test, 500), epochs)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -32,6 +32,30 @@ def warm_up_then_linear(optimizer: torch.optim.Optimizer, steps: int, share: flo
     """Raise the learning rate in a straight line over the first share of the steps, then lower it to 0 in another."""
     top = max(1, round(share * steps))
     return LambdaLR(optimizer, lambda step: min((step + 1) / top, (steps - step) / max(1, steps - top)))
+
+
+class SimilarLength:
+    """Batches of texts of similar length, cut to the longest of each, so that little is padded.
+
+    Each epoch draws an order, cuts it into pieces of 50 batches, sorts each piece by length, and draws the order of the
+    batches.
+    """
+
+    def __init__(self, examples: TensorDataset, batch: int, seed: int) -> None:
+        self.ids, self.lengths, self.y = examples.tensors
+        self.batch, self.generator = batch, torch.Generator().manual_seed(seed)
+
+    def __len__(self) -> int:
+        return -(-len(self.y) // self.batch)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        order = torch.randperm(len(self.y), generator=self.generator)
+        pieces = (rows[self.lengths[rows].argsort()] for rows in order.split(50 * self.batch))
+        batches = [rows for piece in pieces for rows in piece.split(self.batch)]
+        for i in torch.randperm(len(batches), generator=self.generator).tolist():
+            rows = batches[i]
+            lengths = self.lengths[rows]
+            yield self.ids[rows, : int(lengths.max())], lengths, self.y[rows]
 
 
 def channels_last(x: Tensor) -> Tensor:
