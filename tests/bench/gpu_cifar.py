@@ -6,8 +6,8 @@ The recipe is that of airbench94_muon (https://github.com/KellerJordan/cifar10-a
 epochs of batches of 2,000, Muon for the filters and SGD for the rest, flips in every other epoch, shifts by two
 pixels, smoothed labels, and six views of each test picture. Its numbers (learning rates, momentum, weight decay) are
 used here; the head is divided by 9 instead of 256, so its learning rate differs by the square of that. Time counts from
-the pictures on the GPU to the trained network, the whitening among it; one run before warms up. Needs torch, torchvision, numpy and Pillow, and
-the data.
+the pictures on the GPU to the trained network, whitening included; one run before warms up. Needs torch, torchvision,
+numpy and Pillow, and the data.
 """
 
 from __future__ import annotations

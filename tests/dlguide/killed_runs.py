@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 
 import torch
+from torch.utils.data import Dataset
 
 from dlguide.train import EMA, Callback, Checkpoint, HistoryFile, resume
 from dlguide.train import _files as files
 from dlguide.train.interrupts import Interrupts
-from tests.dlguide.training_runs import batches, trainer
+from tests.dlguide.training_runs import batches, points, trainer
 
 
 @functools.cache
@@ -21,6 +22,22 @@ def processes():
     # Optimizers import torch._dynamo, which takes longest, when they are first used
     context.set_forkserver_preload(["torch", "torch._dynamo", "dlguide.train"])
     return context
+
+
+class Signals(Dataset):
+    """Examples of which one is read by a worker that sends a signal to all processes of its group."""
+
+    def __init__(self, item, number):
+        self.item, self.number, self.data = item, number, points()
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, i):
+        if i == self.item:
+            time.sleep(0.3)
+            os.killpg(0, self.number)
+        return self.data[i]
 
 
 class Paced(Callback):
@@ -48,7 +65,7 @@ def stuck(pipe):
 
 def slow_write(pipe, stage, number):
     """Let the checkpoint of this number stop at a stage of its writing."""
-    save, fsync, replace, count = torch.save, os.fsync, Path.replace, iter(range(number * 2))
+    save, fsync, replace, count = torch.save, os.fsync, Path.replace, iter(range(number * 2 + 2))
 
     def half(state, file):
         if next(count) < number - 1:
@@ -59,7 +76,7 @@ def slow_write(pipe, stage, number):
         return stuck(pipe)
 
     def before(*_):
-        if next(count) < number - 1:
+        if next(count) < number + 1:  # the file of numbers is flushed before, and its folder
             return fsync(*_)
         return stuck(pipe)
 
@@ -113,8 +130,10 @@ def train_until_interrupted(folder, epochs, pipe, with_checkpoint):
     note = Interrupts._note
 
     def told(self, number, frame):
-        pipe.send_bytes(b"noted")  # two signals that come close together would be one
-        note(self, number, frame)
+        try:
+            note(self, number, frame)
+        finally:
+            pipe.send_bytes(b"noted")  # two signals that come close together would be one
 
     Interrupts._note = told  # type: ignore[method-assign]
     run = build(folder, Paced(pipe)) if with_checkpoint else trainer(Paced(pipe))

@@ -37,6 +37,7 @@ from dlguide.train import (
     processes,
     resume,
 )
+from tests.dlguide.training_runs import net
 
 N, BATCH = 21, 8  # two full batches and one of 5: with four processes 2, 1, 1 and 1 examples
 Answer = dict[str, Any]
@@ -174,6 +175,37 @@ def interrupted(group: Processes, folder: Path) -> Answer:
     except Interrupted as error:
         return {"step": trainer.step, "message": str(error), "saved": [path.name for path in folder.iterdir()]}
     return {"step": -1}
+
+
+def with_batchnorm(group: Processes, how: str, folder: Path) -> Answer:
+    """Each process sees other examples, so that the running statistics of its BatchNorm are others."""
+    model = group.spread(net(p=0.0, dtype=torch.float64), how)
+    own: dict[str, Tensor] = {}
+    look = At(5, lambda trainer: own.update({name: t.clone() for name, t in trainer.model.named_buffers()}))
+    share = {"rank": group.rank, "world": group.world}
+    trainer = Trainer(model, torch.optim.SGD(model.parameters(), lr=0.1), device="cpu",
+                      callbacks=[look, Checkpoint(folder, every=5)])  # fmt: skip
+    train, validation = TensorBatches(points(), BATCH, **share), TensorBatches(points(1), 32, **share)
+    trainer.fit(train, validation, epochs=2)  # of 3 steps
+    answer = {"own": list(own.values()), "model": group.gather(model), "loss": trainer.logs["validation_loss"]}
+    trainer.fit(train, validation, steps=trainer.step + 1)
+    return {**answer, "end": group.gather(model)}
+
+
+def losses_of_steps(group: Processes) -> Answer:
+    """What is shown of each step, and the losses of its two batches with their numbers of examples."""
+    trainer, train, _ = build(group, "mlp", accumulate=2)
+    seen: list[tuple[float, int]] = []
+
+    def loss(output: Tensor, y: Tensor) -> Tensor:
+        value = F.cross_entropy(output, y)
+        seen.append((value.item(), len(y)))
+        return value
+
+    shown: list[float] = []
+    trainer.loss, trainer.callbacks = loss, [At(step, lambda t: shown.append(t.last_loss.item())) for step in (1, 2)]
+    trainer.fit(train, epochs=1)
+    return {"shown": shown, "seen": seen}
 
 
 def not_a_number(group: Processes, how: str) -> Answer:

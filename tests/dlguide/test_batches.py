@@ -69,7 +69,44 @@ def test_a_start_leaves_out_the_first_batches_once():
     whole = list(order)
     order.set_epoch(2, start=3)
     assert list(order) == whole[3:]
+    order.set_epoch(2)
     assert list(order) == whole
+
+
+def test_an_order_that_was_read_to_its_end_goes_on_to_the_next_epoch():
+    told, order = BatchOrder(N, SIZE, seed=7), BatchOrder(N, SIZE, seed=7)
+    for epoch in range(4):
+        told.set_epoch(epoch)
+        assert list(order) == list(told)
+    next(iter(order))
+    next(iter(order))  # begun twice and left: epoch 4 is not over
+    told.set_epoch(4)
+    expected = list(told)
+    assert list(order) == expected
+    order.set_epoch(4)
+    reading = iter(order)
+    next(reading)
+    order.set_epoch(1)
+    list(reading)
+    assert order.epoch == 1  # the word of set_epoch counts
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_own_loop_sees_a_new_order_in_each_epoch(workers):
+    """As with DataLoader(shuffle=True); the augmentation is new, too."""
+    dataset = TensorDataset(X, Y)
+    fast = TensorBatches(dataset, SIZE, shuffle=True, seed=2, augment=RandomFlip())
+    loader = DataLoader(dataset, batch_sampler=BatchOrder(N, SIZE, seed=2), num_workers=workers)
+    epochs = [[torch.cat(part) for part in zip(*fast, strict=True)] for _ in range(3)]
+    for epoch, (x, y) in enumerate(epochs):
+        told = TensorBatches(dataset, SIZE, shuffle=True, seed=2, augment=RandomFlip())
+        told.order.set_epoch(epoch)
+        assert equal(told, zip(x.split(SIZE), y.split(SIZE), strict=True))
+        assert torch.equal(torch.cat([labels for _, labels in loader]), y)
+    flipped = [(x != X[y]).flatten(1).any(1)[y.argsort()] for x, y in epochs]
+    assert not torch.equal(flipped[0], flipped[1])
+    assert len({tuple(y.tolist()) for _, y in epochs}) == 3
 
 
 @pytest.mark.parametrize("world", [2, 3, 4])
@@ -80,6 +117,7 @@ def test_processes_together_see_what_one_sees(world, n):
     for epoch in (0, 1):
         for order in (alone, *shares):
             order.set_epoch(epoch)
+        whole = [{*batch} for batch in alone]
         batches = list(zip(*shares, strict=True))  # the same number of batches in every process
         assert {len(order) for order in shares} == {len(batches)}
         for parts in batches:
@@ -87,9 +125,9 @@ def test_processes_together_see_what_one_sees(world, n):
             assert max(map(len, parts)) - min(map(len, parts)) <= 1
         assert sorted(flat(map(flat, batches))) == list(range(n))
         full = [{*flat(parts)} for parts in batches]
-        assert full[: n // 5 - 1] == [{*batch} for batch in alone][: n // 5 - 1]
+        assert full[: n // 5 - 1] == whole[: n // 5 - 1]
         if n % 5 >= world or n % 5 == 0:
-            assert full == [{*batch} for batch in alone]
+            assert full == whole
 
 
 def test_tensor_batches_of_processes_together_are_those_of_one():

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, WeightedRandomSampler
 
 from dlguide.data import BatchOrder, TensorBatches
 from dlguide.train import EMA, Callback, Checkpoint, EarlyStopping, Trainer, resume
-from dlguide.train._files import checkpoints, read, write
+from dlguide.train._files import checkpoints, read, write, write_text
 from tests.dlguide.training_runs import batches, bits, net, points, same, trainer
 
 # ---- resumed inside an epoch
@@ -32,8 +32,18 @@ class Noisy(Dataset):
         return x + torch.randn(6) * random.random() * np.random.rand(), y
 
 
-def own_generator():
-    return DataLoader(points(), 8, shuffle=True, generator=torch.Generator().manual_seed(3))
+def own(seed=3):
+    return torch.Generator().manual_seed(seed)
+
+
+def weighted():
+    return DataLoader(points(), 8, sampler=WeightedRandomSampler(torch.arange(1.0, 51), 50, generator=own()))
+
+
+def drawn_in_parts():
+    """The sampler of the batches draws 32 numbers at a time."""
+    sampler = RandomSampler(points(), replacement=True, generator=own())
+    return DataLoader(points(), batch_sampler=BatchSampler(sampler, 8, drop_last=False))
 
 
 LOADERS = {
@@ -41,7 +51,10 @@ LOADERS = {
     "augmented tensors": lambda: batches(augment=lambda x, g: x + torch.randn(x.shape, generator=g)),
     "loader that shuffles": lambda: DataLoader(points(), 8, shuffle=True),
     "loader that draws": lambda: DataLoader(Noisy(), 8, shuffle=True),
-    "loader with a generator": own_generator,
+    "loader with a generator": lambda: DataLoader(points(), 8, shuffle=True, generator=own()),
+    "loader with even batches": lambda: DataLoader(points(48), 8, shuffle=True, generator=own()),
+    "sampler with a generator": weighted,
+    "batch sampler whose sampler has a generator": drawn_in_parts,
     "loader with our order": lambda: DataLoader(points(), batch_sampler=BatchOrder(50, 8)),
     "list": lambda: list(zip(*(t.split(8) for t in points().tensors), strict=True)),
 }
@@ -88,6 +101,25 @@ def test_workers_that_draw_go_on_too(tmp_path):
     assert resume(second, tmp_path)
     second.fit(loader(), steps=9)
     assert same(bits(whole.model), bits(second.model))
+
+
+def test_an_epoch_that_a_limit_of_steps_ends_is_not_lost(tmp_path):
+    """Killed in the validation after step 14 of 14, which ends the second epoch."""
+
+    class Kill(Callback):
+        def before_validation(self, trainer):
+            if trainer.step == 14:
+                raise OSError("killed")
+
+    whole = trainer()
+    expected = whole.fit(batches(), batches(), steps=14)
+    with pytest.raises(OSError, match="killed"):
+        trainer(Kill(), Checkpoint(tmp_path, every=1)).fit(batches(), batches(), steps=14)
+    rest = trainer(Checkpoint(tmp_path, every=1))
+    assert resume(rest, tmp_path)
+    assert rest.fit(batches(), batches(), steps=14) == expected
+    assert (rest.epoch, rest.batch, len(expected.validation_loss)) == (2, 0, 2)
+    assert same(bits(rest.model), bits(whole.model))
 
 
 @pytest.mark.parametrize(
@@ -196,6 +228,19 @@ def test_two_runs_do_not_mix_in_one_folder(tmp_path):
     with pytest.raises(ValueError, match=r"expected a run that goes on from .*14\.pt, got one at step 0: call resume"):
         trainer(Checkpoint(tmp_path)).fit(batches(), epochs=1)
     assert [path.name for path in checkpoints(tmp_path)] == ["step-000000014.pt"]
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_first_step(tmp_path):
+    (tmp_path / "file").touch()
+    for folder in ("file", "file/folder"):
+        run = trainer(Checkpoint(tmp_path / folder))
+        with pytest.raises(OSError, match=r"expected a folder for checkpoints that can be written, got .*: ") as caught:
+            run.fit(batches(), epochs=1)
+        assert "\n" not in str(caught.value)
+        assert run.step == 0
+    run = trainer(Checkpoint(tmp_path / "new"))
+    run.fit(batches(), steps=1)
+    assert list((tmp_path / "new").iterdir()) == []  # the trial left nothing
 
 
 def test_no_folder_is_no_checkpoint(tmp_path):
@@ -362,6 +407,24 @@ def test_a_file_is_flushed_before_it_gets_its_name_and_its_name_after(tmp_path, 
     monkeypatch.setattr(Path, "replace", noting("replace", Path.replace))
     write(tmp_path / "a.pt", {"value": 1})
     assert calls == ["fsync", "replace", "fsync"]
+
+
+def test_a_text_is_written_in_the_same_way(tmp_path, monkeypatch):
+    calls, path = [], tmp_path / "new" / "folder" / "text.toml"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda number: calls.append(Path(f"/proc/self/fd/{number}").readlink()))
+        write_text(path, "größer\n")
+    assert calls == [Path(f"{path}.part"), path.parent]
+    assert path.read_bytes() == "größer\n".encode()
+
+    def crash(*_):
+        raise Crash
+
+    monkeypatch.setattr(Path, "replace", crash)
+    with pytest.raises(Crash):
+        write_text(path, "another")
+    assert path.read_text("utf-8") == "größer\n"
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_what_a_killed_run_left_half_written_is_removed(tmp_path):

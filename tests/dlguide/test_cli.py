@@ -107,6 +107,8 @@ def test_completion_script(shell):
     ("train cnn --precision bf15", 2,
      "precision: expected one of float32, bf16, fp16, got 'bf15'; did you mean 'bf16'?"),
     ("train cnn --option hidden", 2, "options: expected NAME=VALUE, such as --option hidden_size=128, got 'hidden'"),
+    ("train pretrained --option weights=null", 2,
+     "options: expected a text, a number, true or false, or a list of these as weights, got None"),
     ("train cnn mlp", 2, "got unexpected extra argument (mlp) (dlguide train --help explains)"),
     ("train --config none.toml", 1, "none.toml does not exist: expected a configuration file in TOML"),
     ("train mlp --option hiden=[3]", 2, "mlp has no option 'hiden': did you mean 'hidden'?"),
@@ -218,6 +220,18 @@ def test_data_check(tmp_path, monkeypatch):
     assert "no.csv does not exist" in done.stderr
 
 
+def test_data_check_goes_on_after_a_failed_download(tmp_path, monkeypatch):
+    def fails(root, download):
+        raise RuntimeError("Error downloading a.gz:\nTried x, got:\nno host")
+
+    monkeypatch.setenv("DLGUIDE_DATA", str(tmp_path))
+    for name in ("MNIST", "FashionMNIST"):
+        monkeypatch.setattr(f"torchvision.datasets.{name}", fails)
+    said = sentence("data", "check", "mnist", "fashion-mnist", "--download", code=1)
+    assert "mnist: torchvision cannot fetch MNIST into" in said
+    assert "; fashion-mnist: torchvision cannot fetch FashionMNIST into" in said
+
+
 def test_real_data_check():
     if not os.environ.get("DLGUIDE_DATA"):
         pytest.skip("DLGUIDE_DATA is not set")
@@ -287,12 +301,18 @@ def test_predict_refuses(run, words, tmp_path):
     (tmp_path / "no.png").write_text("no picture", "utf-8")
     (tmp_path / "no.txt").write_bytes(b"\xff\xfe\xfa")
     assert "no.png cannot be decoded as a picture" in sentence("predict", run, tmp_path / "no.png", code=1)
+    Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(tmp_path / "deep.png")
+    assert "deep.png has pixels of kind 'I;16'" in sentence("predict", run, tmp_path / "deep.png", code=1)
     assert "does not exist: expected a picture" in sentence("predict", run, tmp_path / "none.png", code=1)
+    assert "is a folder: expected a picture" in sentence("predict", run, tmp_path, code=1)
+    assert "is a folder: expected a text file" in sentence("predict", words, tmp_path, code=1)
     assert "--text: the model of this run takes pictures" in sentence("predict", run, "--text", "good", code=2)
     assert "is not a text in UTF-8" in sentence("predict", words, tmp_path / "no.txt", code=1)
     assert "expected a text file" in sentence("predict", words, tmp_path / "none.txt", code=1)
     assert "takes texts" in sentence("predict", words, "--text", "x", "--invert", code=2)
     assert "empty standard input" in sentence("predict", words, "-", code=1)
+    done = call("predict", words, "-", code=1, input=b"caf\xe9")
+    assert done.stderr == "dlguide: the standard input is not a text in UTF-8: the model of this run takes texts\n"
 
 
 def test_predict_texts(words, tmp_path):
@@ -303,6 +323,8 @@ def test_predict_texts(words, tmp_path):
     piped = json.loads(call("predict", words, "-", "--json", "--top", 2, input="a good film\n\nbad\n").stdout)
     assert [f["file"] for f in piped] == ["line 1", "line 3"]
     assert piped[0]["classes"] == pytest.approx(found[1]["classes"])
+    marked = json.loads(call("predict", words, "-", "--json", "--top", 2, input="\ufeffa good\x85film".encode()).stdout)
+    assert [f["classes"] for f in marked] == [pytest.approx(found[1]["classes"])]  # one line without its mark
 
 
 def test_plot(run, tmp_path):
@@ -335,17 +357,39 @@ def test_graph(tmp_path):
     assert "expected a file that ends in .svg" in sentence("graph", "mlp", "--format", "svg", "-o", "x.png", code=2)
 
 
+def test_a_folder_where_a_file_is_expected(run, tmp_path):
+    for words in (("train", "--config", tmp_path), ("graph", "mlp", "-o", tmp_path), ("plot", run, "-o", tmp_path)):
+        assert f"{str(tmp_path)!r} is a directory" in sentence(*words, code=2)
+
+
+def test_pictures_without_a_folder_for_each_class(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "0.png")
+    assert sentence("data", "check", tmp_path, code=1).endswith("or with pictures in CLASS/")
+
+
+def test_data_that_have_changed_since_the_training(tmp_path):
+    file, folder = tmp_path / "mine.csv", tmp_path / "run"
+    file.write_text("text,label\n" + "good,1\nbad,0\n" * 20, "utf-8")
+    call("train", "bag", "--data", file, "--epochs", 1, "--quiet", "--out", folder)
+    call("evaluate", folder)
+    for rows, what in (("good,1\nbad,0\nso so,2\n", "classes"), ("fine,1\nbad,0\n", "words")):
+        file.write_text("text,label\n" + rows * 20, "utf-8")
+        assert sentence("evaluate", folder, code=1) == (
+            f"{file} holds other {what} than when {folder} was trained: train again")  # fmt: skip
+
+
 def test_damaged_run(run, tmp_path):
     import shutil
 
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     (copy / "model.pt").write_bytes((run / "model.pt").read_bytes()[:500])
-    assert "is damaged: delete it and result.json" in sentence("evaluate", copy, code=1)
-    (copy / "model.pt").unlink()
-    assert "has no model.pt yet" in sentence("evaluate", copy, code=1)
+    assert sentence("evaluate", copy, code=1).endswith(
+        "model.pt is damaged: delete it, and the same `dlguide train` writes it again")  # fmt: skip
     (copy / "result.json").write_text("{", "utf-8")
     assert "result.json is damaged" in sentence(
         "train", "mlp", "--data", "digits", "--epochs", 4, "--lr", 0.01, "--out", copy, code=1)  # fmt: skip
+    (copy / "model.pt").unlink()
+    assert "has no model.pt yet" in sentence("evaluate", copy, code=1)
     (copy / "history.jsonl").write_text("", "utf-8")
     assert "has no finished epoch yet" in sentence("plot", copy, code=1)

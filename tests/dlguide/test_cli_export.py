@@ -80,7 +80,7 @@ def test_wrong_ending_and_missing_package(run, tmp_path, monkeypatch):
         return own(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    assert sentence("export", run, code=1) == "onnxruntime is not installed: pip install 'dlguide[export]'"
+    assert sentence("export", run, code=1) == "onnxruntime is not installed: python -m pip install 'dlguide[export]'"
 
 
 @pytest.mark.parametrize("layout", ["pictures", "rows"])
@@ -93,5 +93,5 @@ def test_standardization_of_colours(layout):
     expected = (raw - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
     if layout == "rows":
         raw, expected = (x.transpose(1, 2).flatten(2) for x in (raw, expected))
-    trained = Trained(torch.nn.Identity(), Config(), (), mean, std, None, tuple(raw.shape[1:]), layout)
+    trained = Trained(torch.nn.Identity(), Config(), (), mean, std, None, tuple(raw.shape[1:]), 3, layout)
     torch.testing.assert_close(export._with_standardization(trained)(raw), expected)

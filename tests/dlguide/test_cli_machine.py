@@ -75,6 +75,24 @@ def test_bench(monkeypatch):
 
 def test_median_of_runs():
     assert bench._summary([3.0, 1.0, 2.0]) == pytest.approx({"median": 2.0, "lowest": 1.0, "highest": 3.0})
-    times = bench._times(lambda: sum(range(1000)), 3)
+    times = bench._times(lambda: sum(range(1000)), 3, lambda: None)
     assert len(times) == 3
     assert all(t > 0 for t in times)
+
+
+def test_a_run_of_a_gpu_ends_when_it_has_finished(monkeypatch):
+    """A GPU works behind the program: the clock is read when both are done."""
+    told: list[object] = []
+
+    def clock():
+        told.append("clock")
+        return 0.0
+
+    monkeypatch.setattr(bench.time, "perf_counter", clock)
+    bench._times(lambda: told.append("work"), 2, lambda: told.append("wait"))
+    assert told == ["clock", "work", "wait", "clock"] * 2
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: told.append(device))
+    bench._wait(torch.device("cuda", 1))
+    assert told[-1] == torch.device("cuda", 1)
+    bench._wait(torch.device("cpu"))
+    assert len(told) == 9

@@ -71,6 +71,26 @@ def test_beside_other_classes_a_folder_called_train_is_a_class(tmp_path):
     assert read_image_folder(tmp_path, None).classes == ("cat", "dog", "train")
 
 
+def test_a_stray_folder_beside_the_parts_is_refused(tmp_path):
+    for part in ("train", "test"):
+        fill(tmp_path / part)
+    save(tmp_path / ".thumbnails" / "0.png")
+    assert load(tmp_path).classes == ("cat", "dog")
+    save(tmp_path / "samples" / "0.png")
+    with pytest.raises(DataError) as caught:
+        load(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path} should hold the parts train and test, and holds the folder 'samples' beside them: move it away"
+    )
+
+
+def test_hidden_files_and_folders_are_left_out(tmp_path):
+    fill(tmp_path)
+    save(tmp_path / "cat" / ".ipynb_checkpoints" / "0-checkpoint.png")
+    save(tmp_path / "cat" / ".0.png")
+    assert len(read_image_folder(tmp_path, None).x) == 8
+
+
 def test_without_a_training_part_there_are_no_parts(tmp_path):
     for name in ("test", "val"):
         save(tmp_path / name / "0.png")
@@ -86,6 +106,14 @@ def test_a_channel_that_never_changes_stays_finite(tmp_path):
     assert parts.std[2] == 1
     assert not parts.train.tensors[0][:, 2].any()
     assert parts.test.tensors[0].isfinite().all()
+
+
+def test_mean_and_deviation_count_the_channels_even_if_nothing_is_standardized(tmp_path):
+    fill(tmp_path / "colour")
+    fill(tmp_path / "grey", mode="L")
+    for name, mean, std in (("colour", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), ("grey", 0.0, 1.0)):
+        parts = load(tmp_path / name, layout="rows", validation=0.2)
+        assert (parts.mean, parts.std) == (mean, std)
 
 
 def test_without_a_test_folder_the_test_part_is_cut(tmp_path):

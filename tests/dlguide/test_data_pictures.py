@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import zlib
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -174,6 +175,20 @@ def test_download_is_torchvisions(monkeypatch, tmp_path):
         with pytest.raises(FileNotFoundError):
             load(name, folder=tmp_path, download=True)
         assert asked == [(tmp_path, True)]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("mnist", "MNIST"), ("cifar10", "CIFAR10")])
+@pytest.mark.parametrize("error", [
+    RuntimeError("Error downloading a.gz:\nTried x, got:\nno host"), URLError("no route to host"),
+])  # fmt: skip
+def test_a_failed_download_is_one_sentence(monkeypatch, tmp_path, name, kind, error):
+    def fails(root, download):
+        raise error
+
+    monkeypatch.setattr(f"torchvision.datasets.{kind}", fails)
+    with pytest.raises(ConnectionError, match=f"torchvision cannot fetch {kind} into .*: .*no ") as caught:
+        load(name, folder=tmp_path, download=True)
+    assert "\n" not in str(caught.value)
 
 
 def test_rows_and_standardising_of_a_set_with_its_own_test_part(small):

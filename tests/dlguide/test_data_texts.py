@@ -72,6 +72,33 @@ def test_a_file_for_each_class(tmp_path, names):
     assert rows_of(texts.read_texts(tmp_path)) == expected
 
 
+@pytest.mark.parametrize("form", ["files", "folders"])
+def test_hidden_files_and_folders_are_left_out(tmp_path, form):
+    for label in ("neg", "pos"):
+        for hidden in ("", "._", ".ipynb_checkpoints/"):
+            file = tmp_path / (f"{hidden}{label}.txt" if form == "files" else f"{label}/{hidden}a.txt")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"{hidden}{label}")
+    assert rows_of(texts.read_texts(tmp_path)) == Counter([("neg", "neg"), ("pos", "pos")])
+
+
+def test_a_long_text_in_a_table(tmp_path):
+    before = csv.field_size_limit()
+    rows = [("long " * 40_000, "pos"), ("short", "neg")]
+    (tmp_path / "a.csv").write_bytes(as_csv(rows))
+    assert rows_of(texts.read_texts(tmp_path / "a.csv")) == Counter(rows)
+    assert csv.field_size_limit() == before
+
+
+def test_a_stray_folder_beside_the_parts_is_refused(tmp_path):
+    for part in ("train", "test", "old"):
+        for label in ("neg", "pos"):
+            (tmp_path / part / label).mkdir(parents=True)
+            (tmp_path / part / label / "a.txt").write_text(f"{part} {label}")
+    with pytest.raises(DataError, match="should hold the parts train and test, and holds the folder 'old' beside them"):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["tables", "folders"])
 def test_a_folder_with_parts_brings_its_own(tmp_path, kind):
     for part, times in (("train", 3), ("valid", 1), ("test", 2)):

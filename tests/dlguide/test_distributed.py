@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from dlguide.data import TensorBatches
 from dlguide.models import MLP
-from dlguide.train import distributed, processes
+from dlguide.train import Trainer, distributed, processes, resume
 from tests.dlguide import process_jobs as jobs
+from tests.dlguide.training_runs import net
 from tests.pages.paths import ROOT
 
 pytestmark = pytest.mark.xdist_group("distributed")
@@ -65,6 +67,8 @@ def started(tmp_path_factory, alone):
             "refused": (jobs.refused, (here / "interrupted",)),
         }
         if world == 2:
+            work["losses"] = (jobs.losses_of_steps, ())
+            work |= {f"batchnorm {how}": (jobs.with_batchnorm, (how, folder / f"batchnorm {how}")) for how in HOWS}
             work |= {"to the end": (jobs.to_the_end, (here / "end",)), "exchanges": (jobs.exchanges, ())}
             for how in HOWS:
                 shutil.copytree(alone[1], folder / f"file for {how}")
@@ -145,6 +149,30 @@ def test_an_interruption_of_one_process_stops_all_after_the_same_step(started, w
         assert answer["interrupted"]["step"] == 4
         assert answer["interrupted"]["saved"] == ["step-000000004"]
         assert "step-000000004" in answer["interrupted"]["message"]
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_the_statistics_of_batchnorm_are_those_of_the_first_process(started, how):
+    """In the checkpoint, in validation, and at the end; each process has gathered its own."""
+    answers, folder = started
+    zero, one = (answer[f"batchnorm {how}"] for answer in answers[2])
+    assert not torch.equal(zero["own"][0], one["own"][0])
+    model = net(p=0.0, dtype=torch.float64)
+    run = Trainer(model, torch.optim.SGD(model.parameters(), lr=0.1), device="cpu")
+    assert resume(run, folder / f"batchnorm {how}")
+    close(list(model.buffers()), zero["own"], 0)
+    close(one["end"], zero["end"], 0)
+    model.load_state_dict(zero["model"])
+    expected = run.evaluate(TensorBatches(jobs.points(1), 32))["loss"]
+    assert zero["loss"] == one["loss"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_loss_of_a_step_is_the_mean_over_the_examples_of_the_process(started):
+    for answer in started[0][2]:
+        shown, seen = answer["losses"].values()
+        (a, n), (b, m), (c, _) = seen
+        assert n == m == 4
+        assert shown == pytest.approx([(a * n + b * m) / (n + m), c], rel=1e-12)
 
 
 @pytest.mark.parametrize(("world", "how"), EACH)

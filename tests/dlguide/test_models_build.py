@@ -123,6 +123,29 @@ def test_a_wrong_name_or_option_gets_a_near_match(call, sentence):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("name", "data", "options", "said"), [
+    ("mlp", "rows", {"hidden": 64}, "mlp: expected a list as hidden, such as [128], got 64"),
+    ("mlp", "rows", {"hidden": "64"}, "mlp: expected a list as hidden, such as [128], got '64'"),
+    ("cnn", "colour", {"hidden": [64]}, "cnn: expected a whole number as hidden, such as 128, got [64]"),
+    ("lenet", "colour", {"padding": "2"}, "lenet: expected a whole number as padding, such as 0, got '2'"),
+    ("lstm", "rows", {"bidirectional": "False"}, "lstm: expected true or false as bidirectional, got 'False'"),
+    ("lstm", "rows", {"num_layers": True}, "lstm: expected a whole number as num_layers, such as 1, got True"),
+    ("gru", "rows", {"dropout": "low"}, "gru: expected a number as dropout, such as 0.0, got 'low'"),
+    ("resnet", "colour", {"stem": 3}, "resnet: expected a text as stem, such as 'cifar', got 3"),
+    ("bag", "text", {"buckets": "many"}, "bag: expected a whole number as buckets, such as 65536, got 'many'"),
+])  # fmt: skip
+def test_an_option_of_the_wrong_kind_is_named(name, data, options, said):
+    with pytest.raises(ValueError, match=r".") as caught:
+        build(name, DATA[data], **options)
+    assert str(caught.value) == said
+
+
+def test_options_may_be_written_as_configuration_files_write_them():
+    mlp: Any = build("mlp", DATA["rows"], hidden=[3, 2])
+    gru: Any = build("gru", DATA["rows"], dropout=0)
+    assert (mlp.layers[2].out_features, gru.dropout.p) == (2, 0)
+
+
 def test_every_entry_is_described():
     for name, entry in MODELS.items():
         assert entry.description, name

@@ -314,6 +314,8 @@ def test_vae_draws_in_training_only_and_samples_with_a_generator():
     (lambda: CharRNN(9).generate(IDS, 2), r"expected prompt in \[0, 9\), got 19"),
     (lambda: CharRNN(20).generate(IDS, 2, temperature=-1), "expected a temperature of at least 0, got -1"),
     (lambda: GPT(20, 8)(IDS), r"expected sequences of up to 8 ids, got 9: cut them, or build GPT\(context=9\)"),
+    (lambda: GPT(20, 8, -1), "at least 1 as width, got -1"),
+    (lambda: VAE(hidden=3), r"expected a list of sizes as hidden, such as \[64\], got 3"),
     (lambda: GPT(20, 8, 10, 3), "expected a width that 3 heads divide, got 10: take 9"),
     (lambda: GPT(20, 8, dropout=2.0), r"expected dropout in \[0, 1\), got 2.0"),
     (lambda: GPT(20)(IDS[0]), r"expected ids of shape \[N, T\].*got \[9\]"),

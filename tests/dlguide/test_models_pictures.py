@@ -332,6 +332,8 @@ def test_without_a_network_the_sentence_says_how_to_bring_the_weights(monkeypatc
     (lambda: VGG(12), "expected a depth of 11, 13, 16 or 19, got 12"),
     (lambda: VGG(11, (3, 0, 8)), "expected a whole number of at least 1 as height, got 0"),
     (lambda: VGG(11, width=2)(torch.zeros(2, 3, 32, 31)), r"\(width 31 instead of 32\).*build VGG"),
+    (lambda: ResNet(20.5), "expected a whole number of at least 1 as depth, got 20.5"),
+    (lambda: SpeedyNet(widths=64), r"expected a list of 3 sizes as widths, such as \[64, 64, 64\], got 64"),
     (lambda: SpeedyNet((3, 8, 8)), "expected at least 9 x 9 pixels, got 8 x 8"),
     (lambda: SpeedyNet()(torch.zeros(2, 3, 31, 32)), r"build SpeedyNet\(in_shape=\(3, 31, 32\)\)"),
     (lambda: SpeedyNet().whiten(torch.zeros(2, 3, 31, 32)), r"build SpeedyNet\(in_shape=\(3, 31, 32\)\)"),

@@ -319,6 +319,7 @@ class Returns(nn.Module):
         ({"lr": 0.0}, ValueError, "lr > 0"),
         ({"lr": float("nan")}, ValueError, "lr > 0"),
         ({"device": "gpu"}, ValueError, "expected a device that is here"),
+        ({"validation": (X, Y + 7)}, ValueError, r"at least 10 logits .* the highest target is 9, got 3"),
         ({"model": MLP(6, (), 2)}, ValueError, r"at least 3 logits .* the highest target is 2, got 2"),
         (
             {"model": Returns(lambda x: torch.zeros(25, 3))},

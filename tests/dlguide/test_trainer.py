@@ -128,6 +128,17 @@ def test_the_schedule_steps_once_for_each_step_of_the_optimizer():
         assert run.schedule.last_epoch == steps == run.step
 
 
+def test_a_learning_rate_in_a_tensor_is_logged_as_a_number():
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=torch.tensor(0.25))
+    watch = Watch(lambda t: t.logs["lr"])
+    run = Trainer(model, optimizer, schedule=torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5), device="cpu",
+                  callbacks=[watch])  # fmt: skip
+    run.fit(batches(), steps=3)
+    assert watch.seen == [0.25, 0.125, 0.0625]
+    assert {type(lr) for lr in watch.seen} == {float}
+
+
 # ---- where a run ends
 
 
@@ -143,6 +154,19 @@ def test_steps_end_inside_an_epoch_and_a_second_fit_goes_on():
     history = pieces.fit(batches(), batches(), epochs=3, steps=1000)
     assert history == expected
     assert same(bits(whole.model), bits(pieces.model))
+
+
+def test_a_second_fit_after_a_whole_epoch_goes_on_with_the_next_order():
+    """6 even batches: when the sampler is asked for one more it draws once more, after the last step of a run too."""
+    ends = []
+    for limits in ([18], [6, 12, 18], [4, 6, 18]):
+        run, generator = trainer(), torch.Generator().manual_seed(3)
+        loader = DataLoader(points(48), 8, shuffle=True, generator=generator)
+        for steps in limits:
+            run.fit(loader, steps=steps)
+        ends.append(bits(run.model))
+    assert same(ends[0], ends[1])
+    assert same(ends[0], ends[2])
 
 
 def test_a_last_step_at_the_end_of_an_epoch_ends_the_epoch():
@@ -481,6 +505,8 @@ def parts(**changes):
          "expected a schedule made from this optimizer, but it moves another one"),
         ({"schedule": torch.optim.lr_scheduler.ReduceLROnPlateau(torch.optim.SGD([torch.zeros(1)], lr=0.1))},
          "got ReduceLROnPlateau: step it with"),
+        ({"optimizer": torch.optim.LBFGS([torch.zeros(1, requires_grad=True)])},
+         "expected an optimizer that takes a step from one gradient, got LBFGS"),
     ],
 )
 def test_parts_that_do_not_fit_get_one_sentence(changes, sentence):

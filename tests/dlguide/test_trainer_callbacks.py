@@ -9,6 +9,7 @@ import pty
 import struct
 import termios
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -101,6 +102,18 @@ def test_the_recursion_in_its_own_words():
     run.fit(data, epochs=4)
     assert seen == [1.0, 1.5, 2.25, 3.125]
     assert run.model.weight.item() == 3.125
+
+
+def test_a_validation_that_breaks_off_leaves_the_weights_themselves():
+    class Break(Callback):
+        def before_validation(self, trainer):
+            raise KeyboardInterrupt  # Ctrl-C for the second time
+
+    run, alone = trainer(EMA(0.9), Break()), trainer()
+    with pytest.raises(KeyboardInterrupt):
+        run.fit(batches(), batches(), epochs=1)
+    alone.fit(batches(), epochs=1)
+    assert same(bits(run.model), bits(alone.model))
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0])
@@ -251,6 +264,49 @@ def test_a_new_run_begins_a_new_file(tmp_path):
     assert len(rows(path)) == 1
 
 
+def test_a_run_that_is_refused_changes_no_file(tmp_path):
+    """Also if another callback refuses it, and if its data cannot be read."""
+
+    class Refuse(Callback):
+        def on_start(self, trainer):
+            raise ValueError("not this one")
+
+    class Unreadable:
+        def __len__(self):
+            return 7
+
+        def __iter__(self):
+            raise OSError("no such file")
+
+    path, folder = tmp_path / "history.jsonl", tmp_path / "checkpoints"
+    trainer(HistoryFile(path), Checkpoint(folder)).fit(batches(), epochs=2)
+    kept = path.read_text()
+    assert len(rows(path)) == 2
+    with pytest.raises(ValueError, match="expected a run that goes on from"):
+        trainer(HistoryFile(path), Checkpoint(folder)).fit(batches(), epochs=2)
+    with pytest.raises(ValueError, match="not this one"):
+        trainer(HistoryFile(path), TensorBoard(tmp_path / "events"), Refuse()).fit(batches(), epochs=2)
+    with pytest.raises(OSError, match="no such file"):
+        trainer(HistoryFile(path)).fit(Unreadable(), epochs=2)
+    assert path.read_text() == kept
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["checkpoints", "history.jsonl"]
+
+
+def test_the_numbers_reach_the_disk_before_the_checkpoint_that_comes_after_them(tmp_path, monkeypatch):
+    """Else a power cut could leave a checkpoint that knows of an epoch which the file has lost."""
+    calls, fsync = [], os.fsync
+
+    def note(number):
+        calls.append(Path(f"/proc/self/fd/{number}").readlink().name)
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", note)
+    trainer(HistoryFile(tmp_path / "history.jsonl"), Checkpoint(tmp_path)).fit(batches(), epochs=2)
+    files = [name for name in calls if name != tmp_path.name]
+    assert files == ["history.jsonl.part", "history.jsonl", "step-000000007.pt.part", "history.jsonl",
+                     "step-000000014.pt.part"]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [(b'{"step": 1}\nhello\n', "line 2 should be a JSON object with a step and is 'hello'"),
@@ -313,7 +369,7 @@ def test_tensorboard_says_what_is_missing(tmp_path, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(ImportError, match=r"expected the package tensorboard: pip install 'dlguide\[tensorboard\]'"):
+    with pytest.raises(ImportError, match=r"tensorboard: python -m pip install 'dlguide\[tensorboard\]'"):
         trainer(TensorBoard(tmp_path)).fit(batches(), epochs=1)
     with pytest.raises(ValueError, match="expected every >= 1, got 0"):
         TensorBoard(tmp_path, every=0)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dlguide.cli import options
+
+if TYPE_CHECKING:
+    import torch
 
 
 @click.command("bench", short_help="Measure how fast this machine feeds and trains a model.")
@@ -54,14 +58,15 @@ def command(model: str | None, runs: int, as_json: bool, **flags: Any) -> None:
                 loss = trainer.loss(trainer.model(*inputs), y)
             loss.backward()
             trainer.optimizer.step()
-        loss.item()  # waits for a GPU
 
     steps()  # the first steps compile, choose kernels and get memory
     examples = sum(len(y) for _, y in groups)
+    wait = functools.partial(_wait, trainer.device)
+    wait()
     seconds = {
-        "DataLoader": _times(lambda: _first(loader, 50), runs),
-        "tensors": _times(lambda: _first(tensors, len(tensors)), runs),
-        "training": _times(steps, runs),
+        "DataLoader": _times(lambda: _first(loader, 50), runs, wait),
+        "tensors": _times(lambda: _first(tensors, len(tensors)), runs, wait),
+        "training": _times(steps, runs, wait),
     }
     counts = {"DataLoader": min(50 * config.batch_size, len(train)), "tensors": len(train), "training": examples}
     rates = {name: _summary([counts[name] / s for s in times]) for name, times in seconds.items()}
@@ -87,12 +92,23 @@ def _first(batches: Any, count: int) -> None:
         pass
 
 
-def _times(work: Callable[[], None], runs: int) -> list[float]:
+def _wait(device: torch.device) -> None:
+    """A GPU works behind the program: wait until it has done what it was told."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _times(work: Callable[[], None], runs: int, wait: Callable[[], None]) -> list[float]:
     """Seconds of each run."""
     found = []
     for _ in range(runs):
         began = time.perf_counter()
         work()
+        wait()
         found.append(time.perf_counter() - began)
     return found
 

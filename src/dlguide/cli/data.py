@@ -69,9 +69,10 @@ def check(data: tuple[str, ...], download: bool, as_json: bool, **flags: Any) ->
         config = options.check_names(Config(data=name, **options.given(flags)))
         try:
             facts.append(_measure(config, download))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RuntimeError) as error:
             broken.append(f"{name}: {error}")
-    options.print_facts(facts, as_json, "\n".join(map(_line, facts)))  # type: ignore[arg-type]
+    if facts or as_json:
+        options.print_facts(facts, as_json, "\n".join(map(_line, facts)))  # type: ignore[arg-type]
     if broken:
         raise Failure("; ".join(broken))
 

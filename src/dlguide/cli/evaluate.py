@@ -37,6 +37,9 @@ def command(run: Path, part: str, device: str, as_json: bool) -> None:
     trained = folder.load_model(run)
     model = trained.model.to(choose_device(device))
     _, splits = read_data(trained.config)
+    if (splits.classes, splits.vocabulary) != (trained.classes, trained.vocabulary):
+        what = "words" if splits.classes == trained.classes else "classes"
+        raise ValueError(f"{trained.config.data} holds other {what} than when {run} was trained: train again")
     facts = {"run": str(run), "part": part, **_measure(model, getattr(splits, part), trained.classes)}
     rows = [["class", "precision", "recall", "F1", "examples"]]
     rows += [[name, *(f"{c[key]:.4f}" for key in ("precision", "recall", "f1")), str(c["examples"])]

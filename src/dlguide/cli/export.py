@@ -25,7 +25,7 @@ BATCHES = (1, 2, 5, 17)
 
 @click.command("export", short_help="Write the model of a run for other programs.")
 @options.run_argument
-@click.option("-o", "--output", type=click.Path(path_type=Path),
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False),
               help="The file, .onnx or .pt2 (torch.export); RUN/model.onnx if not given.")  # fmt: skip
 @click.option("--tolerance", type=click.FloatRange(min=0, min_open=True), default=1e-4, show_default=True,
               help="Largest difference of logits that is accepted.")  # fmt: skip
@@ -86,8 +86,8 @@ def _with_standardization(trained: Trained) -> nn.Module:
         return trained.model
     ending = (1, 1) if trained.layout == "pictures" else ()
     mean, std = (torch.tensor(v).view(-1, *ending) for v in (trained.mean, trained.std))
-    if trained.layout == "rows" and len(mean) > 1:
-        mean, std = (v.repeat_interleave(trained.shape[1] // len(v)) for v in (mean, std))
+    if trained.layout == "rows":  # a row holds the pixels of one channel after those of another
+        mean, std = (v.repeat_interleave(trained.shape[1] // trained.channels) for v in (mean, std))
 
     class Standardized(nn.Module):
         mean: Tensor

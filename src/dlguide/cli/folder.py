@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tempfile
@@ -10,7 +11,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dlguide.cli.options import write
 from dlguide.config import Config, ConfigError, near, read_config, to_toml
 from dlguide.config.recipes import data_name
 
@@ -26,7 +26,7 @@ FORMAT = 1  # of model.pt
 
 def folder_of(config: Config) -> Path:
     """Where the run of this configuration lies."""
-    return Path(config.out or f"runs/{config.model}-{data_name(config.data)}")
+    return Path(config.out or f"runs/{config.model}-{data_name(config.data)}").expanduser()
 
 
 def claim(config: Config, fresh: bool) -> Path:
@@ -36,19 +36,26 @@ def claim(config: Config, fresh: bool) -> Path:
         raise ConfigError(f"out: {folder} holds files, but no run: take another folder with --out")
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"out: {folder} is a file: take another folder with --out")
-    if fresh:
-        for name in (CHECKPOINTS, EVENTS):
-            shutil.rmtree(folder / name, ignore_errors=True)
-        for name in (RESULT, MODEL, HISTORY, CONFIG):
-            (folder / name).unlink(missing_ok=True)
-    elif (folder / CONFIG).is_file():
+    if not fresh and (folder / CONFIG).is_file():
         _same(folder, config)
     return folder
 
 
-def begin(folder: Path, config: Config) -> None:
-    """Make the folder of a run."""
-    write(folder / CONFIG, to_toml(config))
+def begin(folder: Path, config: Config, fresh: bool) -> None:
+    """Make the folder of a run; a fresh one keeps nothing of an earlier run."""
+    from dlguide.train._files import write_text
+
+    for name in (RESULT, MODEL, CHECKPOINTS, EVENTS, HISTORY, CONFIG) if fresh else ():
+        _delete(folder / name)
+    write_text(folder / CONFIG, to_toml(config))
+
+
+def _delete(path: Path) -> None:
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(path) if path.name in (CHECKPOINTS, EVENTS) else path.unlink()
+    except OSError as error:  # with a checkpoint left, the run would go on from there
+        raise OSError(f"{path} cannot be deleted, {error.strerror or error}: delete it yourself") from error
 
 
 def _same(folder: Path, config: Config) -> None:
@@ -76,10 +83,12 @@ def config_of(run: Path) -> Config:
 
 
 def result_of(run: Path) -> dict[str, Any] | None:
-    """What came out of a run, None if it is not finished."""
+    """What came out of a run, None if it is not finished, or its model is gone."""
     path = run / RESULT
+    if not path.is_file() or not (run / MODEL).is_file():
+        return None
     try:
-        result: dict[str, Any] | None = json.loads(path.read_text("utf-8")) if path.is_file() else None
+        result: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except ValueError:
         raise ValueError(f"{path} is damaged: delete it, and `dlguide train` makes it again") from None
     return result
@@ -95,6 +104,7 @@ class Trained(NamedTuple):
     std: float | tuple[float, ...]
     vocabulary: Any
     shape: tuple[int, ...]  # of one picture, of its rows, or the longest text
+    channels: int  # of a picture
     layout: str
 
 
@@ -107,7 +117,8 @@ def save_model(run: Path, weights: Mapping[str, Tensor], splits: Splits, layout:
         "weights": dict(weights),
         "classes": list(splits.classes), "mean": splits.mean, "std": splits.std,
         "vocabulary": None if splits.vocabulary is None else splits.vocabulary.state_dict(),
-        "shape": _shape(splits), "layout": layout,
+        "shape": _shape(splits), "channels": len(splits.mean) if isinstance(splits.mean, tuple) else 1,
+        "layout": layout,
     })  # fmt: skip
 
 
@@ -122,8 +133,9 @@ def load_model(run: Path) -> Trained:
     try:
         saved = checkpoint.read(run / MODEL)
     except ValueError as error:
-        remedy = f"delete it and {RESULT}, and the same `dlguide train` writes both again"
-        raise ValueError(f"{run / MODEL} is damaged: {remedy}") from error
+        raise ValueError(
+            f"{run / MODEL} is damaged: delete it, and the same `dlguide train` writes it again"
+        ) from error
     if saved.get("format") != FORMAT:
         raise ValueError(f"{run / MODEL} has the format {saved.get('format')}, expected {FORMAT}: train again")
     vocabulary = None if saved["vocabulary"] is None else Vocabulary.from_state(saved["vocabulary"])
@@ -131,7 +143,7 @@ def load_model(run: Path) -> Trained:
     classes, shape = tuple(saved["classes"]), tuple(saved["shape"])
     model = _build(config, _like(shape, classes, vocabulary))
     model.load_state_dict(saved["weights"])
-    return Trained(model.eval(), config, classes, mean, std, vocabulary, shape, saved["layout"])
+    return Trained(model.eval(), config, classes, mean, std, vocabulary, shape, saved["channels"], saved["layout"])
 
 
 def _shape(splits: Splits) -> list[int]:

@@ -15,7 +15,7 @@ from dlguide.cli.plot import check_ending
 @options.model_argument()
 @click.option("--format", "kind", type=click.Choice(["text", "mermaid", "svg"]), default="text", show_default=True,
               help="A list, a Mermaid flowchart, or a drawing.")  # fmt: skip
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write it to this file.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
 @click.option("--examples", type=click.IntRange(min=1), default=2, show_default=True, help="Examples in the batch.")
 @options.setting_options("data", "options", "layout", "size", "seed")
 @options.json_option
@@ -36,6 +36,7 @@ def command(model: str, kind: str, output: Path | None, examples: int, as_json: 
     from dlguide.cli.run import read_data, wrong_use
     from dlguide.graph import to_mermaid, to_svg, to_text, trace
     from dlguide.models import build
+    from dlguide.train._files import write_text
 
     splits = read_data(config)[1]
     torch.manual_seed(config.seed)
@@ -49,7 +50,7 @@ def command(model: str, kind: str, output: Path | None, examples: int, as_json: 
         "parameters": sum(p.numel() for p in network.parameters()), "kept_bytes": graph.kept_bytes,
     }  # fmt: skip
     if output is not None:
-        options.write(output, text + "\n")
+        write_text(output, text + "\n")
         options.print_facts({**facts, "file": str(output)}, as_json, str(output))
     else:
         options.print_facts({**facts, kind: text}, as_json, text)

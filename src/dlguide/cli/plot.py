@@ -16,7 +16,7 @@ FORMATS = ("svg", "png", "pdf")
 
 @click.command("plot", short_help="Draw the curves of a run.")
 @options.run_argument
-@click.option("-o", "--output", type=click.Path(path_type=Path),
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False),
               help="The picture, .svg, .png or .pdf; RUN/history.svg if not given.")  # fmt: skip
 @options.json_option
 def command(run: Path, output: Path | None, as_json: bool) -> None:
@@ -34,7 +34,8 @@ def command(run: Path, output: Path | None, as_json: bool) -> None:
     history = read_history(folder.find(run) / folder.HISTORY)
     if not history.train_loss:
         raise ValueError(f"{run} has no finished epoch yet: there is nothing to draw")
-    options.write(path, _drawn(history, kind))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(_drawn(history, kind))
     facts = {"file": str(path), "epochs": len(history.train_loss), "best_epoch": history.best_epoch}
     options.print_facts(facts, as_json, str(path))
 

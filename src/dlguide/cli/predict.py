@@ -73,32 +73,30 @@ def _pictures(files: Sequence[Path], trained: Trained, invert: bool) -> Tensor:
     """Read pictures as the model was trained on them."""
     import torch
 
-    if trained.layout == "rows":  # [H, C * W]: only the channels of the mean tell C apart
-        channels = len(trained.mean) if isinstance(trained.mean, tuple) else 1
-        height, width = trained.shape[0], trained.shape[1] // channels
-    else:
-        channels, height, width = trained.shape
-    x = torch.stack([_picture(file, channels, height, width) for file in files])  # [N, C, H, W]
+    height, width = trained.shape[-2:]
+    if trained.layout == "rows":
+        width //= trained.channels  # [H, C * W]
+    x = torch.stack([_picture(file, trained.channels, (height, width)) for file in files])  # [N, C, H, W]
     x = 1 - x if invert else x
     x = (x - torch.tensor(trained.mean).view(-1, 1, 1)) / torch.tensor(trained.std).view(-1, 1, 1)
     return x.transpose(1, 2).flatten(2) if trained.layout == "rows" else x  # as in dlguide.data
 
 
-def _picture(file: Path, channels: int, height: int, width: int) -> Tensor:
-    import numpy as np
+def _picture(file: Path, channels: int, size: tuple[int, int]) -> Tensor:
     import torch
-    from PIL import Image, ImageOps
 
+    from dlguide.data.images import open_picture
+
+    _check_file(file, "a picture")
+    pixels = torch.from_numpy(open_picture(file, size, "L" if channels == 1 else "RGB")).float() / 255
+    return pixels.unsqueeze(0) if channels == 1 else pixels.permute(2, 0, 1)  # [C, H, W]
+
+
+def _check_file(file: Path, what: str) -> None:
+    if file.is_dir():
+        raise IsADirectoryError(f"{file} is a folder: expected {what}")
     if not file.is_file():
-        raise FileNotFoundError(f"{file} does not exist: expected a picture")
-    try:
-        with Image.open(file) as opened:
-            picture = ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
-            picture = ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file} cannot be decoded as a picture, {error}") from error
-    pixels = torch.from_numpy(np.array(picture)).float() / 255  # [H, W] or [H, W, 3]
-    return pixels.unsqueeze(0) if channels == 1 else pixels.permute(2, 0, 1)
+        raise FileNotFoundError(f"{file} does not exist: expected {what}")
 
 
 def _texts(files: Sequence[Path]) -> list[tuple[str, str]]:
@@ -106,17 +104,21 @@ def _texts(files: Sequence[Path]) -> list[tuple[str, str]]:
     found = []
     for file in files:
         if str(file) == "-":
-            found += [(f"line {i}", line.strip()) for i, line in enumerate(sys.stdin, 1) if line.strip()]
-            continue
-        if not file.is_file():
-            raise FileNotFoundError(f"{file} does not exist: expected a text file, or --text for the text itself")
-        try:
-            found.append((str(file), file.read_text("utf-8")))
-        except UnicodeDecodeError:
-            raise ValueError(f"{file} is not a text in UTF-8: the model of this run takes texts") from None
+            lines = _decoded(sys.stdin.buffer.read(), "the standard input").split("\n")
+            found += [(f"line {i}", line.strip()) for i, line in enumerate(lines, 1) if line.strip()]
+        else:
+            _check_file(file, "a text file, or --text for the text itself")
+            found.append((str(file), _decoded(file.read_bytes(), str(file))))
     if files and not found:
         raise ValueError("expected at least one text, got an empty standard input")
     return found
+
+
+def _decoded(raw: bytes, name: str) -> str:
+    try:
+        return raw.decode("utf-8-sig")  # a mark at the beginning is left out, as in training
+    except UnicodeDecodeError:
+        raise ValueError(f"{name} is not a text in UTF-8: the model of this run takes texts") from None
 
 
 def _encoded(texts: Sequence[str], trained: Trained) -> tuple[Tensor, Tensor]:

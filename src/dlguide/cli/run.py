@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, TensorDataset, default_collate
 
 from dlguide.cli import folder as files
-from dlguide.cli.options import write
+from dlguide.cli.trial import check_last_batch
 from dlguide.config import Config, ConfigError
 from dlguide.config._augment import parse_augment
 from dlguide.data import BatchOrder, Compose, Cutout, RandomFlip, RandomShift, Splits, TensorBatches, load
@@ -34,6 +34,7 @@ from dlguide.train import (
     processes,
     resume,
 )  # fmt: skip
+from dlguide.train._files import write_text
 
 _AUGMENT = {"flip": RandomFlip, "shift": RandomShift, "cutout": Cutout}
 
@@ -63,7 +64,7 @@ class Run:
 
     def train(self, progress: bool = True) -> dict[str, Any]:
         """Train to the end, or say what came out if that was done before."""
-        done = files.result_of(self.folder)
+        done = None if self.fresh else files.result_of(self.folder)
         if done is not None:
             self.was_finished = True
             return done
@@ -71,7 +72,8 @@ class Run:
         self.layout, self.splits = read_data(self.config)
         self.trainer = self.make_trainer(self._callbacks(progress))
         if self.writes:
-            files.begin(self.folder, self.config)
+            files.begin(self.folder, self.config, self.fresh)
+        self._meet()
         resume(self.trainer, self.folder / files.CHECKPOINTS)
         validation = self._batches(self.splits.validation, 1024)
         self.trainer.fit(self.train_batches, validation, epochs=self.config.epochs, steps=self.config.steps)
@@ -81,7 +83,7 @@ class Run:
         weights = self.group.gather(self.trainer.model)
         if self.writes:
             files.save_model(self.folder, weights, self.splits, self.layout)
-            write(self.folder / files.RESULT, json.dumps(result, indent=2) + "\n")
+            write_text(self.folder / files.RESULT, json.dumps(result, indent=2) + "\n")
         return result
 
     def make_trainer(self, callbacks: list[Any]) -> Trainer:
@@ -90,6 +92,7 @@ class Run:
         torch.manual_seed(config.seed)  # the weights a model begins with
         with wrong_use():
             model = build(config.model, self.splits, **config.options)
+        check_last_batch(model, self.splits.train, config.batch_size, self.group.world)
         if config.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.parameters = sum(p.numel() for p in model.parameters())
@@ -127,15 +130,17 @@ class Run:
         config, group = self.config, self.group
         if config.loader == "workers":
             order = BatchOrder(len(part), size, shuffle=train, seed=config.seed, rank=group.rank, world=group.world)
-            return DataLoader(part, batch_sampler=order, num_workers=config.workers if train else 0)
-        augment = make_augment(config) if train else None
+            collate = _collate_channels_last if config.channels_last else None
+            workers = config.workers if train else 0
+            return DataLoader(part, batch_sampler=order, num_workers=workers, collate_fn=collate)
+        augment = make_augment(config, self.splits) if train else None
         return TensorBatches(
             part, size, shuffle=train, seed=config.seed, device=group.device, augment=augment, rank=group.rank,
             world=group.world,
         )  # fmt: skip
 
     def _meet(self) -> None:
-        """Wait for the other processes: what one has checked or deleted, all have."""
+        """Wait for the other processes: what one has checked or deleted, is so for all."""
         if distributed.is_distributed():
             torch.distributed.barrier()
 
@@ -158,10 +163,25 @@ def read_data(config: Config) -> tuple[str, Splits]:
     layout = config.layout
     if layout == "auto":
         layout = "rows" if "rows" in takes and "pictures" not in takes else "pictures"
-    return layout, load(
+    splits = load(
         config.data, layout=layout, size=config.size, standardize=config.standardize, validation=config.validation,
         test=config.test, seed=config.seed, max_length=config.max_length, max_words=config.max_words, unit=config.unit,
     )  # fmt: skip
+    if config.channels_last:
+        for part in (splits.train, splits.validation, splits.test):
+            part.tensors = (channels_last(part.tensors[0]), *part.tensors[1:])
+    return layout, splits
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Keep all channels of a pixel side by side; what is no batch of pictures stays as it is."""
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+
+
+def _collate_channels_last(examples: list[tuple[Tensor, ...]]) -> list[Tensor]:
+    """Make a batch of single examples, whose stack would have its channels first."""
+    x, *others = default_collate(examples)
+    return [channels_last(x), *others]
 
 
 def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
@@ -180,6 +200,8 @@ def make_schedule(config: Config, optimizer: torch.optim.Optimizer, steps: int) 
     """Make the schedule of a configuration for a run of so many steps."""
     if config.schedule == "onecycle":
         rise = config.warmup or 0.3
+        if rise * steps == 1:  # the first step is the top, and OneCycleLR would divide 0 by 0
+            rise *= 1 - 1e-6
         return OneCycleLR(optimizer, config.lr, total_steps=steps, pct_start=rise, cycle_momentum=False)
     if config.schedule == "none" and not config.warmup:
         return None
@@ -194,14 +216,23 @@ def make_schedule(config: Config, optimizer: torch.optim.Optimizer, steps: int) 
     return LambdaLR(optimizer, factor)
 
 
-def make_augment(config: Config) -> Any:
-    """Make the random changes of a configuration, None if there are none."""
+def make_augment(config: Config, splits: Splits) -> Any:
+    """Make the random changes of a configuration, None if there are none; one picture is changed to try them."""
     if config.augment is None:
         return None
-    if config.layout == "rows":
-        raise ConfigError("augment: expected none with the layout 'rows': only pictures are changed")
-    steps = [_AUGMENT[name](*([] if number is None else [number])) for name, number in parse_augment(config.augment)]
-    return Compose(*steps)
+    x = splits.train.tensors[0][:1]
+    if x.dim() != 4:
+        kind = "rows" if splits.vocabulary is None else "texts"
+        said = f"expected none, got {config.augment!r}: it changes pictures, and {config.model} reads {kind}"
+        raise ConfigError(f"augment: {said}")
+    try:
+        words = parse_augment(config.augment)
+        steps = [_AUGMENT[name](*([] if number is None else [number])) for name, number in words]
+        augment = Compose(*steps, *([lambda x, _: channels_last(x)] if config.channels_last else []))
+        augment(x, torch.Generator())
+    except ValueError as error:
+        raise ConfigError(f"augment: {error}") from error
+    return augment
 
 
 @contextlib.contextmanager

@@ -31,7 +31,8 @@ A setting that has a value is taken away by `none`, such as --clip none.
 
 @click.command("train", cls=options.GroupedCommand, help=_HELP, short_help="Train a model, or go on with a run.")
 @options.model_argument(required=False)
-@click.option("--config", "file", type=click.Path(path_type=Path), help="Take settings from this file in TOML.")
+@click.option("--config", "file", type=click.Path(path_type=Path, dir_okay=False),
+              help="Take settings from this file in TOML.")  # fmt: skip
 @click.option("--fresh", is_flag=True, help="Begin anew: what an earlier run left in the folder is deleted.")
 @click.option("--print-config", is_flag=True, help="Print the settings as a file in TOML and end.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
@@ -60,8 +61,9 @@ def _train(config: Config, fresh: bool, quiet: bool, as_json: bool) -> None:
             result = run.train(progress=not quiet)
         except Interrupted as stop:
             click.echo(err=True)
+            epoch = run.trainer.epoch + (run.trainer.batch > 0)
             raise Failure(
-                f"stopped after step {run.trainer.step} of epoch {run.trainer.epoch + 1} and saved in {run.folder};"
+                f"stopped after step {run.trainer.step} of epoch {epoch} and saved in {run.folder};"
                 " the same command goes on from there",
                 143 if stop.signal_name == "SIGTERM" else 130,
             ) from stop

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from dlguide._resembling import resembling
+
+_SURROGATE = re.compile("[\ud800-\udfff]")  # stands for a byte of a file name that is not UTF-8: no file can hold it
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -38,8 +41,10 @@ def convert(kind: str, value: Any) -> Any:
     """The value in its type, None if it is of another; a text is read as a flag's."""
     if kind == "bool":
         return value if isinstance(value, bool) else {"true": True, "false": False}.get(str(value).lower())
-    if kind in ("str", "dict"):
-        return value if isinstance(value, {"str": str, "dict": dict}[kind]) else None
+    if kind == "str":
+        return value if isinstance(value, str) and value and not _SURROGATE.search(value) else None
+    if kind == "dict":
+        return value if isinstance(value, dict) else None
     try:
         number = float(value) if isinstance(value, str | float) or type(value) is int else math.nan
         if kind == "float":
@@ -47,6 +52,15 @@ def convert(kind: str, value: Any) -> Any:
         return int(value) if type(value) is int or isinstance(value, str) else None
     except ValueError:
         return None
+
+
+def writable(value: Any) -> bool:
+    """Whether TOML has a word for it: none is no value there, and a table would need a line of its own."""
+    if isinstance(value, list | tuple):
+        return all(map(writable, value))
+    if isinstance(value, str):
+        return not _SURROGATE.search(value)
+    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def inside(number: float, within: str) -> bool:

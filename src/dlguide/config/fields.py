@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from dlguide.config._augment import parse_augment
-from dlguide.config._values import convert, inside, near
+from dlguide.config._values import convert, inside, near, writable
 
 OPTIMIZERS = ("Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "ASGD", "NAdam", "RAdam", "RMSprop", "SGD")
 _WITH_MOMENTUM = ("RMSprop", "SGD")
@@ -138,6 +138,12 @@ class Config:
     def __post_init__(self) -> None:
         for setting in settings():
             object.__setattr__(self, setting.name, setting.check(getattr(self, setting.name)))
+        for name, value in self.options.items():
+            if not writable(value):
+                expected = f"expected a text, a number, true or false, or a list of these as {name}"
+                raise ConfigError(f"options: {expected}, got {value!r}")
+        if self.seed >= 2**63:
+            raise ConfigError(f"seed: expected a number below 2**63, as PyTorch takes it, got {self.seed}")
         if self.epochs is None and self.steps is None:
             raise ConfigError("epochs: expected a number of epochs or of steps, got neither: training needs an end")
         if self.momentum and self.optimizer not in _WITH_MOMENTUM:

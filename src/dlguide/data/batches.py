@@ -23,6 +23,7 @@ class BatchOrder(Sampler[list[int]]):
     In epoch $e$ the order is the permutation number $e + 1$ that a generator with this seed draws. Batch $b$ of size
     $B$ holds its places $bB, \ldots, (b+1)B - 1$. Of these, process $r$ of $W$ gets every $W$-th, from place $r$ on.
     So that each process has an example in each batch, a last batch of fewer than $W$ examples joins the one before it.
+    Once it was read to its end, the next reading is that of epoch $e + 1$; `set_epoch` goes to any other.
 
     Args:
         n: number of examples, at least `world`.
@@ -78,10 +79,12 @@ class BatchOrder(Sampler[list[int]]):
 
     def rows(self) -> Iterator[Tensor]:
         """Give the rows of each batch of this epoch as a tensor, int64, for this process."""
-        start, self.start = self.start, 0
+        epoch, start, self.start = self.epoch, self.start, 0
         sizes = [self.batch_size] * (len(self) - 1)
         for rows in self._order().split([*sizes, self.n - sum(sizes)])[start:]:
             yield rows[self.rank :: self.world]
+        if self.epoch == epoch:  # nobody has called set_epoch meanwhile
+            self.epoch += 1
 
     def __iter__(self) -> Iterator[list[int]]:
         return (rows.tolist() for rows in self.rows())

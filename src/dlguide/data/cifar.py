@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dlguide.data.files import DataError, read_bytes
+from dlguide.data.files import DataError, fetch, read_bytes
 from dlguide.data.split import Examples
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -42,9 +42,7 @@ _REMEDY = "load('cifar10', download=True) fetches CIFAR-10, or set DLGUIDE_DATA 
 def read_cifar10(folder: Path, download: bool) -> Examples:
     """Read CIFAR-10 from a folder; torchvision fetches it before, if asked to."""
     if download:
-        from torchvision.datasets import CIFAR10
-
-        CIFAR10(folder, download=True)
+        fetch("CIFAR10", folder)
     place = find_cifar10(folder)
     if place is None:
         missing = folder / "cifar-10-batches-py" / "data_batch_1"

@@ -48,6 +48,17 @@ def data_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dlguide"
 
 
+def fetch(name: str, folder: Path) -> None:
+    """Let torchvision fetch one of its data sets into a folder; a set that is there whole is not fetched again."""
+    from torchvision import datasets  # here, because it takes a second to import
+
+    try:
+        getattr(datasets, name)(folder, download=True)
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConnectionError(f"torchvision cannot fetch {name} into {folder}: {reason}") from error
+
+
 def read_bytes(path: Path, what: str, remedy: str) -> bytes:
     """Read a file and unpack it if its name ends in .gz or .xz; `what` it holds and the `remedy` go into the error."""
     try:
@@ -69,8 +80,8 @@ def read_text(path: Path, encoding: str, what: str, remedy: str) -> str:
         return raw.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path} ({what}) is not {encoding} at byte {error.start:,} ({raw[error.start]:#x}); say how it was"
-            " written, e.g. encoding='latin-1', or 'gb18030' for Chinese"
+            f"{path} ({what}) is not {encoding} at byte {error.start:,} ({raw[error.start]:#x}); save it as UTF-8,"
+            " or say load(..., encoding='latin-1'), or 'gb18030' for Chinese"
         ) from error
 
 
@@ -79,19 +90,44 @@ def plain_name(path: Path) -> str:
     return path.name.removesuffix(path.suffix) if path.suffix in (".gz", ".xz") else path.name
 
 
+def visible(folder: Path, pattern: str = "*") -> list[Path]:
+    """List what fits a pattern below a folder, sorted; what begins with a dot (.ipynb_checkpoints) is left out."""
+    found = folder.glob(pattern)
+    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+
+
+_PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+_PARTS |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation")
+
+
 def part_folders(folder: Path) -> dict[str, Path]:
     """Find what comes as training, validation and test part: folders or tables called train, val..., test.
 
     Returns `{"train": ..., "validation": ..., "test": ...}` with those that exist, or nothing if there is no "train".
-    Beside folders of other names, a folder "train" holds a class: pictures of trains.
+    Without another part, but beside folders of other names, a folder "train" holds a class: pictures of trains.
     """
-    spelled = {"train": "train", "training": "train", "test": "test", "testing": "test"}
-    spelled |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation")
-    found: dict[str, Path] = {}
-    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    classes = any(path.is_dir() and path.name not in spelled for path in entries)
+    entries = visible(folder)
+    found = {_PARTS[path.name]: path for path in reversed(entries) if path.is_dir() and path.name in _PARTS}
+    if len(found) == 1 and _strays(folder):
+        found = {}
     for path in entries:
         stem, _, kind = plain_name(path).partition(".")
-        if stem in spelled and (not classes if path.is_dir() else kind in ("csv", "jsonl")):
-            found.setdefault(spelled[stem], path)
+        if stem in _PARTS and kind in ("csv", "jsonl") and path.is_file():
+            found.setdefault(_PARTS[stem], path)
     return found if "train" in found else {}
+
+
+def own_parts(folder: Path) -> dict[str, Path]:
+    """Find the parts as `part_folders` does; refuse another folder beside them, which nobody would miss."""
+    found = part_folders(folder)
+    strays = _strays(folder)
+    if strays and any(path.is_dir() for path in found.values()):
+        names = " and ".join(path.name for path in found.values())
+        raise DataError(
+            f"{folder} should hold the parts {names}, and holds the folder {strays[0]!r} beside them: move it away"
+        )
+    return found
+
+
+def _strays(folder: Path) -> list[str]:
+    return [path.name for path in visible(folder) if path.is_dir() and path.name not in _PARTS]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dlguide.data.files import DataError, part_folders
+from dlguide.data.files import DataError, own_parts, visible
 from dlguide.data.split import Examples
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff"}
@@ -18,7 +18,7 @@ _GREY, _COLOUR = {"1", "L", "LA"}, {"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "Y
 
 def read_image_folder(folder: Path, size: int | tuple[int, int] | None) -> Examples:
     """Read folder/CLASS/picture files, or folder/train/CLASS and folder/test/CLASS, with folder/val if there is one."""
-    parts = part_folders(folder) or {"train": folder}
+    parts = own_parts(folder) or {"train": folder}
     classes = _class_names(parts["train"])
     found = {part: _files(place, classes) for part, place in parts.items()}
     order = [part for part in ("train", "validation", "test") if part in found]
@@ -30,7 +30,7 @@ def read_image_folder(folder: Path, size: int | tuple[int, int] | None) -> Examp
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
-    classes = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")))
+    classes = tuple(path.name for path in visible(folder) if path.is_dir())
     if len(classes) < 2:
         raise DataError(f"{folder} should hold a folder for each of at least two classes, and holds {len(classes)}")
     return classes
@@ -42,8 +42,7 @@ def _files(folder: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
         raise DataError(f"{folder} holds the class {min(extra)!r}, which the training part does not have")
     found = []
     for label, name in enumerate(classes):
-        below = sorted((folder / name).rglob("*")) if (folder / name).is_dir() else []
-        pictures = [path for path in below if path.suffix.lower() in ENDINGS and not path.name.startswith(".")]
+        pictures = [path for path in visible(folder / name, "**/*") if path.suffix.lower() in ENDINGS]
         if not pictures:
             raise DataError(f"{folder / name} should hold pictures ({', '.join(sorted(ENDINGS))}), and holds none")
         found += [(path, label) for path in pictures]
@@ -52,7 +51,7 @@ def _files(folder: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
 
 def _decode(files: list[Path], size: int | tuple[int, int] | None) -> Tensor:
     """Decode pictures into one tensor, uint8 [N, C, H, W]; C is 1 if all are grey, else 3."""
-    pictures: list[Any] = [_open(path, size) for path in files]
+    pictures: list[Any] = [open_picture(path, size) for path in files]
     shapes = [picture.shape[:2] for picture in pictures]
     for path, shape in zip(files, shapes, strict=True):
         if shape != shapes[0]:
@@ -66,8 +65,8 @@ def _decode(files: list[Path], size: int | tuple[int, int] | None) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).unsqueeze(1)
 
 
-def _open(path: Path, size: int | tuple[int, int] | None) -> Any:
-    """Decode one picture: [H, W] if it is grey, [H, W, 3] if it is not."""
+def open_picture(path: Path, size: int | tuple[int, int] | None, mode: str | None = None) -> Any:
+    """Decode one picture: [H, W] in mode "L", [H, W, 3] in mode "RGB"; without a mode, as the file is."""
     from PIL import Image, ImageOps
 
     try:
@@ -75,11 +74,11 @@ def _open(path: Path, size: int | tuple[int, int] | None) -> Any:
             if file.mode not in _GREY | _COLOUR:
                 raise DataError(f"{path} has pixels of kind {file.mode!r}: save it with 8 bits for each channel")
             picture = ImageOps.exif_transpose(file)  # cameras store a turned picture and a note which side is up
-            picture = picture.convert("L" if file.mode in _GREY else "RGB")
+            picture = picture.convert(mode or ("L" if file.mode in _GREY else "RGB"))
             if size is not None:  # scale the shorter side, then crop the middle
                 height, width = (size, size) if isinstance(size, int) else size
                 picture = ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR)
-            return np.asarray(picture)
+            return np.array(picture)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, DataError):
             raise

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dlguide.data.files import DataError, read_bytes
+from dlguide.data.files import DataError, fetch, read_bytes
 from dlguide.data.split import Examples
 
 
@@ -73,9 +73,7 @@ def read_digits() -> Examples:
 def read_idx_set(name: str, folder: Path, download: bool) -> Examples:
     """Read MNIST or Fashion-MNIST from a folder; torchvision fetches it before, if asked to."""
     if download:
-        import torchvision.datasets
-
-        getattr(torchvision.datasets, IDX_SETS[name].place)(folder, download=True)
+        fetch(IDX_SETS[name].place, folder)
     train_x, train_y, test_x, test_y = (_read_idx(folder, name, file) for file in IDX_SETS[name].files)
     x = torch.cat([train_x, test_x]).unsqueeze(1)  # one channel, because the pictures are grey
     return Examples(x, torch.cat([train_y, test_y]).long(), IDX_SETS[name].classes, test=len(test_y))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dlguide._resembling import resembling
 from dlguide.data import cifar, images, pictures, reviews, texts
-from dlguide.data.files import data_folder, part_folders
+from dlguide.data.files import data_folder, part_folders, visible
 from dlguide.data.split import Examples, Splits, cut, picture_splits, text_splits
 
 
@@ -138,6 +138,7 @@ def load(
         ValueError: an unknown name or layout, or shares that leave a part empty.
         DataError: a damaged file, or a folder that holds something else; a kind of `ValueError`.
         FileNotFoundError: a file is missing; the message says where it belongs and how to get it.
+        ConnectionError: torchvision cannot fetch the set.
 
     Example:
         ```python
@@ -172,7 +173,7 @@ def load(
         raise ValueError(f"expected layout 'pictures' or 'rows', got {layout!r}")
     if max_length < 1:
         raise ValueError(f"expected max_length of at least 1, got {max_length}")
-    place = data_folder() if folder is None else Path(folder)
+    place = data_folder() if folder is None else Path(folder).expanduser()
     examples = _read_named(str(name), place, download) if name in DATASETS else _read_own(name, size, encoding)
     rows = cut(examples, validation, test, seed)
     if isinstance(examples.x, list):
@@ -196,7 +197,7 @@ def _read_own(name: str | os.PathLike[str], size: int | tuple[int, int] | None, 
     path = Path(name).expanduser()
     if not path.exists():
         if path.suffix or len(path.parts) > 1:
-            raise FileNotFoundError(f"{path} does not exist; {texts.expected()}, or a folder with CLASS/pictures")
+            raise FileNotFoundError(f"{path} does not exist; {texts.expected()}")
         found = resembling(str(name), DATASETS)
         hint = f"; did you mean {found!r}?" if found else ""
         raise ValueError(f"expected one of {', '.join(map(repr, DATASETS))}, or a path, got {str(name)!r}{hint}")
@@ -208,7 +209,7 @@ def _read_own(name: str | os.PathLike[str], size: int | tuple[int, int] | None, 
 def _holds_pictures(folder: Path) -> bool:
     """Look at the files of the class folders: the first one that is a picture or a text decides."""
     start = part_folders(folder).get("train", folder)
-    for path in sorted(start.glob("*/**/*")) if start.is_dir() else []:
+    for path in visible(start, "*/**/*"):
         if path.suffix.lower() in images.ENDINGS:
             return True
         if path.suffix == ".txt":
@@ -242,7 +243,7 @@ def find(name: str, folder: str | os.PathLike[str] | None = None) -> Path | None
     """
     if name not in DATASETS:
         raise ValueError(f"expected one of {', '.join(map(repr, DATASETS))}, got {name!r}")
-    place = data_folder() if folder is None else Path(folder)
+    place = data_folder() if folder is None else Path(folder).expanduser()
     if name in pictures.IDX_SETS:
         file = pictures.find_idx_file(place, name, next(iter(pictures.IDX_SETS[name].files)))
         return file.parent if file else None

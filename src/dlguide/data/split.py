@@ -27,8 +27,8 @@ class Splits:
         validation: the examples that choose between models (the best epoch, the learning rate).
         test: the examples that are looked at once, at the end.
         classes: the name of each class; `y` holds indices into it, int64, in `[0, len(classes))`.
-        mean: what was subtracted from the pixels, one number for each channel if there are several; 0.0 for nothing.
-        std: what the pixels were divided by, one number for each channel if there are several; 1.0 for nothing.
+        mean: what was subtracted from the pixels, one number for each channel if there are several; 0 for nothing.
+        std: what the pixels were divided by, one number for each channel if there are several; 1 for nothing.
         vocabulary: which word has which number; None for pictures.
 
     Example:
@@ -98,16 +98,16 @@ def picture_splits(examples: Examples, rows: list[Tensor], layout: str, standard
     assert isinstance(examples.x, Tensor)
     pictures = [examples.x[part] for part in rows]  # uint8 stays uint8 until here: a quarter of the memory
     pictures = [x.float().div_(255) if x.dtype == torch.uint8 else x for x in pictures]
-    mean: float | tuple[float, ...] = 0.0
-    std: float | tuple[float, ...] = 1.0
+    count = pictures[0].shape[1]
+    means, stds = (0.0,) * count, (1.0,) * count
     if standardize:
-        channels = [pictures[0][:, c].double() for c in range(pictures[0].shape[1])]
+        channels = [pictures[0][:, c].double() for c in range(count)]
         means = tuple(channel.mean().item() for channel in channels)
         stds = tuple(channel.std().item() or 1.0 for channel in channels)  # a channel that never changes stays at 0
         for x in pictures:
             for c, (m, s) in enumerate(zip(means, stds, strict=True)):
                 x[:, c].sub_(m).div_(s)
-        mean, std = (means[0], stds[0]) if len(means) == 1 else (means, stds)
+    mean, std = (means[0], stds[0]) if count == 1 else (means, stds)
     if layout == "rows":  # [N, C, H, W] -> [N, H, C * W]: one step for each row of pixels
         pictures = [x.transpose(1, 2).flatten(2) for x in pictures]
     train, held_out, final = (TensorDataset(x, examples.y[part]) for x, part in zip(pictures, rows, strict=True))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from dlguide.data.files import DataError, part_folders, plain_name, read_text
+from dlguide.data.files import DataError, own_parts, part_folders, plain_name, read_text, visible
 from dlguide.data.split import Examples
 
 Rows = list[tuple[str, str]]  # (text, label)
@@ -24,7 +24,7 @@ _WHAT, _REMEDY = "labelled texts", "get it again"
 
 def read_texts(path: Path, encoding: str = "utf-8") -> Examples:
     """Read labelled texts from a file or a folder."""
-    parts = part_folders(path) if path.is_dir() else {}
+    parts = own_parts(path) if path.is_dir() else {}
     found = {part: _read_part(place, encoding) for part, place in (parts or {"train": path}).items()}
     labels = {label for _, label in found["train"]}
     if len(labels) < 2:
@@ -47,7 +47,7 @@ def read_texts(path: Path, encoding: str = "utf-8") -> Examples:
 
 def _read_part(path: Path, encoding: str) -> Rows:
     if path.is_dir():
-        rows = list(_folders(path, encoding) if any(p.is_dir() for p in path.iterdir()) else _files(path, encoding))
+        rows = list(_folders(path, encoding) if any(p.is_dir() for p in visible(path)) else _files(path, encoding))
     elif plain_name(path).endswith(".csv"):
         rows = list(_csv(path, encoding))
     else:
@@ -58,15 +58,16 @@ def _read_part(path: Path, encoding: str) -> Rows:
 
 
 def expected() -> str:
-    """Say which forms of labelled text are read."""
+    """Say which forms of labelled examples are read."""
     return (
         "expected a .csv or .jsonl file with text and label (.gz and .xz too), or a folder with CLASS/*.txt,"
-        " one text in a file, or with CLASS.txt, one text in a line"
+        " one text in a file, or with CLASS.txt, one text in a line, or with pictures in CLASS/"
     )
 
 
 def _csv(path: Path, encoding: str) -> Iterator[tuple[str, str]]:
     table = csv.DictReader(io.StringIO(read_text(path, encoding, _WHAT, _REMEDY), newline=""), strict=True)
+    limit = csv.field_size_limit(2**31 - 1)  # a text may be longer than the 131,072 characters that csv allows
     try:
         columns = list(table.fieldnames or [])
         if not {"text", "label"} <= set(columns):
@@ -77,6 +78,8 @@ def _csv(path: Path, encoding: str) -> Iterator[tuple[str, str]]:
             yield row["text"], row["label"].strip()
     except csv.Error as error:
         raise DataError(f"{path}, line {table.line_num}: {error}; {_REMEDY}") from error
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _json_lines(path: Path, encoding: str) -> Iterator[tuple[str, str]]:
@@ -98,10 +101,10 @@ def _json_lines(path: Path, encoding: str) -> Iterator[tuple[str, str]]:
 
 
 def _folders(folder: Path, encoding: str) -> Iterator[tuple[str, str]]:
-    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if place.name == "unsup" or place.name.startswith("."):  # aclImdb keeps reviews without a label there
+    for place in visible(folder):
+        if not place.is_dir() or place.name == "unsup":  # aclImdb keeps reviews without a label there
             continue
-        files = sorted(place.glob("*.txt"))
+        files = visible(place, "*.txt")
         if not files:
             raise DataError(f"{place} should hold .txt files, one text in each, and holds none")
         for path in files:
@@ -109,7 +112,7 @@ def _folders(folder: Path, encoding: str) -> Iterator[tuple[str, str]]:
 
 
 def _files(folder: Path, encoding: str) -> Iterator[tuple[str, str]]:
-    for path in sorted(folder.iterdir()):
+    for path in visible(folder):
         name, _, kind = plain_name(path).rpartition(".")
         if kind not in ("txt", "pos", "neg") or name.lower() in ("readme", "license"):
             continue

@@ -11,13 +11,21 @@ from torch import Tensor
 def check_sizes(**sizes: int) -> None:
     """Every size is a whole number of at least 1."""
     for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise ValueError(f"expected a whole number of at least 1 as {name}, got {size!r}")
+
+
+def check_list(name: str, sizes: Sequence[int], count: int | None = None) -> None:
+    """A list of sizes, of so many of them if a count is given."""
+    if not isinstance(sizes, list | tuple) or (count is not None and len(sizes) != count):
+        wanted = f"a list of {count} sizes" if count else "a list of sizes"
+        raise ValueError(f"expected {wanted} as {name}, such as {[64] * (count or 1)}, got {sizes!r}")
+    check_sizes(**{f"{name}[{i}]": size for i, size in enumerate(sizes)})
 
 
 def check_share(name: str, value: float) -> None:
     """A probability that is not certain."""
-    if not 0 <= value < 1:
+    if not isinstance(value, int | float) or not 0 <= value < 1:
         raise ValueError(f"expected {name} in [0, 1), got {value!r}")
 
 

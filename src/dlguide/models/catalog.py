@@ -180,10 +180,26 @@ def build(name: str, splits: Splits, **options: Any) -> nn.Module:
     unknown = [option for option in options if option not in entry.options()]
     if unknown:
         raise ValueError(f"{name} has no option {unknown[0]!r}: {_near(unknown[0], entry.options())}")
+    for option, value in options.items():
+        _check_kind(name, option, value, entry.options()[option])
     model = entry.make(**{**entry.fit(splits), **options})
     if isinstance(model, SpeedyNet):
         model.whiten(splits.train.tensors[0][:2000])
     return model
+
+
+_KINDS: dict[type, tuple[type | tuple[type, ...], str]] = {
+    bool: (bool, "true or false"), int: (int, "a whole number"), float: ((int, float), "a number"),
+    str: (str, "a text"), tuple: ((list, tuple), "a list"),
+}  # fmt: skip
+
+
+def _check_kind(model: str, option: str, value: Any, default: Any) -> None:
+    """An option is of the kind of its default: the text "False" is not False, and one size is no list of sizes."""
+    kind, words = _KINDS.get(type(default), (object, ""))
+    if not isinstance(value, kind) or (isinstance(value, bool) and type(default) in (int, float)):
+        example = "" if kind is bool else f", such as {list(default) if isinstance(default, tuple) else repr(default)}"
+        raise ValueError(f"{model}: expected {words} as {option}{example}, got {value!r}")
 
 
 def _near(name: str, known: Iterable[str]) -> str:

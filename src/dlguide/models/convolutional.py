@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from dlguide.models._check import check_pictures, check_sizes
+from dlguide.models._check import check_list, check_pictures, check_sizes
 
 
 class LeNet(nn.Module):
@@ -97,7 +97,7 @@ class CNN(nn.Module):
         classes: number of classes.
 
     Raises:
-        ValueError: a picture smaller than 4 x 4, or a forward pass with pictures of another shape.
+        ValueError: a picture smaller than 4 x 4, sizes below 1, or a forward pass with pictures of another shape.
 
     Example:
         ```python
@@ -130,6 +130,8 @@ class CNN(nn.Module):
         c, height, width = in_shape
         if min(height, width) < 4:
             raise ValueError(f"expected at least 4 x 4 pixels, got {height} x {width}: two poolings leave nothing")
+        check_list("channels", channels, 2)
+        check_sizes(hidden=hidden, classes=classes)
         self.in_shape = tuple(in_shape)
         first, second = channels
         flat = second * (height // 4) * (width // 4)

@@ -183,7 +183,7 @@ class GPT(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_sizes(vocabulary=vocabulary, context=context, depth=depth)
+        check_sizes(vocabulary=vocabulary, context=context, width=width, depth=depth)
         check_share("dropout", dropout)
         self.embedding = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(context, width)

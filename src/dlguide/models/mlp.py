@@ -7,6 +7,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from dlguide.models._check import check_list, check_sizes
+
 
 class MLP(nn.Module):
     r"""A multilayer perceptron: linear layers with ReLU between them.
@@ -23,7 +25,7 @@ class MLP(nn.Module):
         classes: number of classes.
 
     Raises:
-        ValueError: the input of a forward pass does not flatten to `in_features` numbers.
+        ValueError: sizes below 1, or the input of a forward pass does not flatten to `in_features` numbers.
 
     Example:
         ```python
@@ -47,6 +49,8 @@ class MLP(nn.Module):
 
     def __init__(self, in_features: int = 64, hidden: Sequence[int] = (128,), classes: int = 10) -> None:
         super().__init__()
+        check_sizes(in_features=in_features, classes=classes)
+        check_list("hidden", hidden)
         self.in_features = in_features
         widths = [in_features, *hidden]
         layers: list[nn.Module] = []

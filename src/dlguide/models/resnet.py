@@ -120,7 +120,7 @@ class ResNet(nn.Module):
         zero_branches: bool = False,
     ) -> None:
         super().__init__()
-        check_sizes(in_channels=in_channels, classes=classes)
+        check_sizes(depth=depth, in_channels=in_channels, classes=classes)
         if depth in (18, 34):
             blocks, widths = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3]}[depth], [64, 128, 256, 512]
         elif depth >= 8 and depth % 6 == 2:

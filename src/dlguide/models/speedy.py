@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dlguide.models._check import check_pictures, check_sizes
+from dlguide.models._check import check_list, check_pictures, check_sizes
 
 
 class SpeedyNet(nn.Module):
@@ -61,7 +61,8 @@ class SpeedyNet(nn.Module):
     ) -> None:
         super().__init__()
         c, h, w = in_shape
-        check_sizes(channels=c, classes=classes, **{f"widths[{i}]": width for i, width in enumerate(widths)})
+        check_sizes(channels=c, classes=classes)
+        check_list("widths", widths, 3)
         if min(h, w) < 9:
             raise ValueError(
                 f"expected at least 9 x 9 pixels, got {h} x {w}: enlarge the pictures, or take CNN for small ones"

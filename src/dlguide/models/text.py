@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlguide.models._check import check_ids, check_share, check_sizes, real_positions
+from dlguide.models._check import check_ids, check_list, check_share, check_sizes, real_positions
 
 
 class TextCNN(nn.Module):
@@ -62,7 +62,8 @@ class TextCNN(nn.Module):
     ) -> None:
         super().__init__()
         check_sizes(vocabulary=vocabulary, classes=classes, embedding=embedding, filters=filters)
-        check_sizes(**{f"widths[{i}]": width for i, width in enumerate(widths)})
+        check_list("widths", widths)
+        check_sizes(**{"number of widths": len(widths)})
         check_share("dropout", dropout)
         self.widths = tuple(widths)
         self.embedding = nn.Embedding(vocabulary, embedding, padding_idx=0)

@@ -159,7 +159,7 @@ def pretrained(
         raise ValueError(f"the last layer of {name} is a {type(last).__name__} and not a Linear: take resnet18")
     body.set_submodule(last_name, nn.Identity())
     if weights is not None:
-        _load_body(body, _read(Path(weights)), f"{last_name}.", name, Path(weights))
+        _load_body(body, _read(path := Path(weights).expanduser()), f"{last_name}.", name, path)
     model = Transfer(body, last.in_features, classes)
     model.freeze(freeze)
     return model

@@ -186,7 +186,7 @@ class TransformerClassifier(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        check_sizes(vocabulary=vocabulary, classes=classes, depth=depth, max_length=max_length)
+        check_sizes(vocabulary=vocabulary, classes=classes, width=width, depth=depth, max_length=max_length)
         self.embedding = nn.Embedding(vocabulary, width, padding_idx=0)
         self.positions = nn.Embedding(max_length, width)
         self.dropout = nn.Dropout(dropout)

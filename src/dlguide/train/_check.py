@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import TensorDataset
 
@@ -72,7 +72,12 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
 
 def parts(model: nn.Module, optimizer: Optimizer, schedule: Any) -> None:
-    """Check that the optimizer moves this model, and that the schedule moves this optimizer."""
+    """Check that the loop can drive the optimizer, that it moves this model, and that the schedule moves it."""
+    if isinstance(optimizer, LBFGS):
+        raise ValueError(
+            "expected an optimizer that takes a step from one gradient, got LBFGS, which asks for the loss again within"
+            " a step: write a loop that calls optimizer.step(closure)"
+        )
     own = {id(p) for p in model.parameters()}
     if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
         raise ValueError("expected an optimizer made from model.parameters() of this model, got that of another one")

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from dlguide.train._batches import Batch
 from dlguide.train.distributed import is_distributed, is_sharded, plain
 
 if TYPE_CHECKING:
     from dlguide.train.trainer import Trainer
 
-Group = Sequence[tuple[list[Tensor], Tensor]]
+Group = Sequence[Batch]
 CLOSER = "run the step under torch.autograd.detect_anomaly() to see which operation begins it"
 
 

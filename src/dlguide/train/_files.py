@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import re
 import shutil
 import zipfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -42,10 +44,32 @@ def write(path: Path, state: dict[str, Any]) -> None:
         OSError: the disk is full, or the folder cannot be written.
     """
     state = _plain(state, "state")
+    with _whole(path) as file:
+        torch.save(state, file)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8 that is there whole or not at all; its folder is made if it is not there.
+
+    Args:
+        path: its name.
+        text: what is in it.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _whole(path) as file:
+        file.write(text.encode())
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write into; it gets its name when all of it is on the disk."""
     part = path.with_name(path.name + ".part")
     try:
         with part.open("wb") as file:
-            torch.save(state, file)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         put_in_place(part, path)

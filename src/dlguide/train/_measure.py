@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dlguide.train import _check as check
-from dlguide.train._batches import Batches
+from dlguide.train._batches import Batches, begin, go_to
 from dlguide.train.distributed import add_up
 
 
@@ -56,8 +56,9 @@ def measure(
     sums = Sums(device)
     for metric in metrics.values():
         metric.reset()
+    go_to(batches, 0, 0)  # an order that shuffles is the same in each measurement, also in a resumed run
     with check.eval_mode(model):
-        for *inputs, y in batches:
+        for *inputs, y in begin(batches):
             y = y.to(device)
             output = model(*(x.to(device) for x in inputs))
             sums.add(loss(check.output(output, y), y), output, y)

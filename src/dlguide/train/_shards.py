@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from dlguide.train import _files as files
-from dlguide.train.distributed import is_distributed, is_sharded, plain, rank, total, world_size
+from dlguide.train.distributed import is_distributed, is_sharded, plain, rank, share_buffers, total, world_size
 
 if TYPE_CHECKING:
     from dlguide.train.trainer import Trainer
@@ -39,6 +39,7 @@ def write(path: Path, trainer: Trainer) -> None:
         shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
         part.mkdir(parents=True)
     total(0, False, trainer.device)  # wait for the folder
+    share_buffers(trainer.model)
     state = trainer.state_dict()
     tensors: dict[Key, Tensor] = {}
     rest = {key: _without(value, (key,), tensors) if key in TENSORS_OF else value for key, value in state.items()}

@@ -28,7 +28,7 @@ class Random:
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self.seed, self.device = seed, device
-        self.loader: torch.Generator | None = None  # that of a DataLoader which was given one
+        self.loader: list[torch.Generator] = []  # those that a DataLoader and its samplers were given
         self.saved: dict[str, Any] | None = None  # where the run stopped
         self.at_epoch: dict[str, Any] = {}  # where its epoch began
         self.in_use = False
@@ -45,8 +45,7 @@ class Random:
         if "numpy" in sys.modules:
             kind, keys, *rest = sys.modules["numpy"].random.get_state()
             state["numpy"] = (kind, keys.tolist(), *rest)
-        if self.loader is not None:
-            state["loader"] = self.loader.get_state()
+        state["loader"] = [generator.get_state() for generator in self.loader]
         return state
 
     def set(self, state: Mapping[str, Any]) -> None:
@@ -57,15 +56,15 @@ class Random:
             getattr(torch, self.device.type).set_rng_state(state[self.device.type].cpu())
         if "numpy" in state and "numpy" in sys.modules:
             sys.modules["numpy"].random.set_state(state["numpy"])
-        if "loader" in state and self.loader is not None:
-            self.loader.set_state(state["loader"])
+        for generator, one in zip(self.loader, state.get("loader", []), strict=False):
+            generator.set_state(one)
 
     @contextlib.contextmanager
     def continued(self, train: object, deterministic: bool) -> Iterator[None]:
         """Draw from the seed, or from where the run stopped, and give PyTorch's generators back as they were."""
         before, searched = torch.get_deterministic_debug_mode(), torch.backends.cudnn.benchmark
         gpu = self.device if self.device.type == "cuda" else None
-        self.loader = getattr(train, "generator", None)
+        self.loader = _generators(train)
         current = torch.cuda.device(gpu) if gpu else contextlib.nullcontext()
         with current, torch.random.fork_rng(devices=[gpu] if gpu else []):
             seed = self.seed + rank()  # each process drops out other units
@@ -87,6 +86,14 @@ class Random:
                 torch.set_deterministic_debug_mode(before)
                 if deterministic and gpu:
                     torch.backends.cudnn.benchmark = searched
+
+
+def _generators(loader: object) -> list[torch.Generator]:
+    """The generators of a loader and of the samplers in it, each once."""
+    batch_sampler = getattr(loader, "batch_sampler", None)
+    places = [loader, getattr(loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None)]
+    found = {id(g): g for place in places if isinstance(g := getattr(place, "generator", None), torch.Generator)}
+    return list(found.values())
 
 
 def move(optimizer: Optimizer, device: torch.device) -> None:

@@ -49,7 +49,7 @@ class Callback:
     order = 0
 
     def on_start(self, trainer: Trainer) -> None:
-        """Before the first step of `fit`.
+        """Before the first step of `fit`; change no file yet, since another callback may refuse to start.
 
         Args:
             trainer: who calls.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryFile
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ class Checkpoint(Callback):
 
     Raises:
         ValueError: numbers below 1, or a folder with later checkpoints of another run.
+        OSError: at the start of `fit`, if the folder cannot be written.
         FloatingPointError: a weight is not finite; the checkpoints before stay.
 
     Example:
@@ -80,7 +82,7 @@ class Checkpoint(Callback):
         self.saved: Path | None = None
 
     def on_start(self, trainer: Trainer) -> None:
-        """Refuse to mix two runs in one folder.
+        """Refuse to mix two runs in one folder, or to begin where nothing can be written.
 
         Args:
             trainer: who calls.
@@ -91,6 +93,9 @@ class Checkpoint(Callback):
                 f"expected a run that goes on from {found[-1]}, got one at step {trainer.step}: call resume(trainer,"
                 f" {str(self.folder)!r}) before fit, or take another folder"
             )
+        for error in gathered(_reason_not_to_write(self.folder)):
+            if error is not None:
+                raise OSError(f"expected a folder for checkpoints that can be written, got {self.folder}: {error}")
 
     def on_step(self, trainer: Trainer) -> None:
         """Save if it is time.
@@ -136,6 +141,17 @@ class Checkpoint(Callback):
         if rank() == 0:
             for old in [*checkpoints(self.folder)[: -self.keep], *self.folder.glob("step-*.part")]:
                 discard(old)
+
+
+def _reason_not_to_write(folder: Path) -> str | None:
+    """Try it, before hours of training have nowhere to go."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder) as file:
+            file.write(b"x")
+    except OSError as error:
+        return str(error)
+    return None
 
 
 def resume(trainer: Trainer, folder: str | os.PathLike[str]) -> bool:

@@ -105,7 +105,7 @@ def fit(
     trainer = Trainer(
         model,
         optimizer(model.parameters(), lr=lr),
-        loss=_cross_entropy(train),
+        loss=_cross_entropy(train, validation),
         device=device,
         seed=seed,
         callbacks=[EarlyStopping(), *([ProgressBar(lines=False)] if progress else [])],
@@ -173,9 +173,9 @@ def evaluate(model: nn.Module, examples: Examples, *, batch_size: int = 1024) ->
     return Scores(means["loss"], means["accuracy"])
 
 
-def _cross_entropy(dataset: TensorDataset) -> Callable[[Tensor, Tensor], Tensor]:
+def _cross_entropy(*datasets: TensorDataset) -> Callable[[Tensor, Tensor], Tensor]:
     """Cross-entropy that says in one sentence which logits the targets of these data need."""
-    classes = int(dataset.tensors[-1].max()) + 1
+    classes = max(int(dataset.tensors[-1].max()) for dataset in datasets) + 1
     return lambda logits, y: F.cross_entropy(check.logits(logits, len(y), classes), y)
 
 

@@ -258,6 +258,13 @@ def gathered(value: Any) -> list[Any]:
     return values
 
 
+def share_buffers(model: nn.Module) -> None:
+    """Give all processes the buffers of the process 0: each BatchNorm has averaged over the examples that it saw."""
+    if is_distributed():
+        for buffer in model.buffers():
+            dist.broadcast(buffer, 0)
+
+
 @contextlib.contextmanager
 def without_exchange(model: nn.Module, wanted: bool) -> Iterator[None]:
     """Let gradients add up in each process; they are exchanged by the last backward pass of a step."""

@@ -103,6 +103,14 @@ class EMA(Callback):
         """
         _copy(self.average, trainer)
 
+    def close(self, trainer: Trainer) -> None:
+        """Put the weights back if validation was broken off.
+
+        Args:
+            trainer: who calls.
+        """
+        self.after_validation(trainer)
+
     def state_dict(self) -> dict[str, Any]:
         """Return the average."""
         return {"average": self.average}

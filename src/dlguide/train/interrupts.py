@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from dlguide.train.distributed import world_size
 
 if TYPE_CHECKING:
     from dlguide.train.trainer import Trainer
@@ -24,7 +29,6 @@ class Interrupted(KeyboardInterrupt):
 
     Example:
         ```python
-        import os
         import signal
         import torch
         from dlguide.data import TensorBatches, load
@@ -33,7 +37,7 @@ class Interrupted(KeyboardInterrupt):
 
         class Stop(Callback):
             def on_step(self, trainer):
-                os.kill(os.getpid(), signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
 
         model = MLP(64)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -45,7 +49,7 @@ class Interrupted(KeyboardInterrupt):
         ```
 
         ``` {.text .output}
-        SIGTERM after step 2
+        SIGTERM after step 1
         ```
     """
 
@@ -68,6 +72,17 @@ class Interrupts:
         self.pending, self.name = False, "SIGINT"
         self._before: dict[signal.Signals, Any] = {}
 
+    @property
+    def stop(self) -> bool:
+        """Whether to stop before the next step; several processes have to agree, which they do inside of it."""
+        return self.pending and world_size() == 1
+
+    def end(self, trainer: Trainer, cause: Exception | None = None) -> NoReturn:
+        """Let the callbacks save what they save, and end the run."""
+        for callback in trainer.callbacks:
+            callback.on_interrupt(trainer)
+        raise Interrupted(trainer, self.name) from cause
+
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():  # Python allows handlers only there
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -84,5 +99,28 @@ class Interrupts:
         if self.pending and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.pending, self.name = True, signal.Signals(number).name
+        if hasattr(signal, "SIGCHLD") and signal.SIGCHLD not in self._before:
+            # SIGTERM may end workers too, and a DataLoader would raise its error in the middle of the step. It is no
+            # SIG_DFL, since Python complains of that where the signal is waiting already
+            self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         if number == signal.SIGINT:  # not print, which may be what was interrupted
-            os.write(2, b"\nfinishing the step; Ctrl-C again ends at once\n")
+            with contextlib.suppress(OSError):  # stderr may be a pipe to a program that Ctrl-C has ended
+                os.write(2, b"\nfinishing the step; Ctrl-C again ends at once\n")
+
+
+@contextlib.contextmanager
+def children_without_ctrl_c() -> Iterator[None]:
+    """Keep SIGINT from the processes that begin here, the workers of a `DataLoader`; a terminal sends it to all.
+
+    A worker that ended by it would be missed in the step that is to be finished. It keeps what is blocked now, also as
+    another program. The signal itself is not lost: if it comes meanwhile, it is heard at the end.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # Python 3.11 would start this helper of theirs meanwhile, and unblock SIGINT
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlguide.train._files import write_text
 from dlguide.train.callbacks import Callback
 from dlguide.train.distributed import rank
 from dlguide.train.history import History
@@ -21,7 +22,8 @@ class HistoryFile(Callback):
 
     A line of an epoch has `epoch`, `step` and the numbers of `trainer.logs`; with `every`, there are lines with `step`,
     `loss` and `lr` between them. A resumed run first takes out the lines that came after its checkpoint, so that the
-    file is what it would be without the interruption. `read_history` reads it, and `dlguide plot` draws it.
+    file is what it would be without the interruption. A new run takes out all lines, but not before its first step: one
+    that is refused changes nothing. `read_history` reads the file, and `dlguide plot` draws it.
 
     Args:
         path: the file; its folder is made if it is not there.
@@ -58,21 +60,16 @@ class HistoryFile(Callback):
         if every is not None and every < 1:
             raise ValueError(f"expected every >= 1 or none, got {every}")
         self.path, self.every = Path(path), every
+        self._kept: list[dict[str, Any]] | None = None
 
     def on_start(self, trainer: Trainer) -> None:
-        """Keep the lines up to the step from which the run goes on.
+        """Find the lines up to the step from which the run goes on.
 
         Args:
             trainer: who calls.
         """
-        if rank() != 0:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        before = _rows(self.path) if trainer.step else []
-        kept = [row for row in before if row["step"] <= trainer.step and row.get("epoch", 0) <= trainer.epoch]
-        part = self.path.with_name(self.path.name + ".part")
-        part.write_text("".join(json.dumps(row) + "\n" for row in kept), "utf-8")
-        part.replace(self.path)
+        before = _rows(self.path) if trainer.step and rank() == 0 else []
+        self._kept = [row for row in before if row["step"] <= trainer.step and row.get("epoch", 0) <= trainer.epoch]
 
     def on_step(self, trainer: Trainer) -> None:
         """Write a line if it is time.
@@ -80,6 +77,7 @@ class HistoryFile(Callback):
         Args:
             trainer: who calls.
         """
+        self._begin()
         if self.every is not None and trainer.step % self.every == 0:
             self._write({"step": trainer.step, "loss": trainer.last_loss.item(), "lr": trainer.logs["lr"]})
 
@@ -91,10 +89,19 @@ class HistoryFile(Callback):
         """
         self._write({"epoch": trainer.epoch, "step": trainer.step, **trainer.logs})
 
+    def _begin(self) -> None:
+        """Take out the other lines, now that nothing has refused to start."""
+        if self._kept is not None and rank() == 0:
+            write_text(self.path, "".join(json.dumps(row) + "\n" for row in self._kept))
+        self._kept = None
+
     def _write(self, row: Mapping[str, float]) -> None:
+        self._begin()
         if rank() == 0:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
+                file.flush()
+                os.fsync(file.fileno())  # a checkpoint that is saved next must not know more than this file
 
 
 class TensorBoard(Callback):
@@ -138,10 +145,11 @@ class TensorBoard(Callback):
         if every < 1:
             raise ValueError(f"expected every >= 1, got {every}")
         self.folder, self.every = Path(folder), every
+        self._open: Callable[[], Any] | None = None
         self._writer: Any = None
 
     def on_start(self, trainer: Trainer) -> None:
-        """Open the event file; of a resumed run TensorBoard hides what came after its checkpoint.
+        """Find the package and the step from which the run goes on.
 
         Args:
             trainer: who calls.
@@ -150,15 +158,19 @@ class TensorBoard(Callback):
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
-                raise ImportError("expected the package tensorboard: pip install 'dlguide[tensorboard]'") from error
-            self._writer = SummaryWriter(str(self.folder), purge_step=trainer.step + 1 if trainer.step else None)
+                raise ImportError(
+                    "expected the package tensorboard: python -m pip install 'dlguide[tensorboard]'"
+                ) from error
+            hidden_from = trainer.step + 1 if trainer.step else None
+            self._open = lambda: SummaryWriter(str(self.folder), purge_step=hidden_from)
 
     def on_step(self, trainer: Trainer) -> None:
-        """Write the loss if it is time.
+        """Write the loss if it is time; of a resumed run TensorBoard hides what came after its checkpoint.
 
         Args:
             trainer: who calls.
         """
+        self._begin()
         if self._writer is not None and trainer.step % self.every == 0:
             self._writer.add_scalar("train/loss_of_step", trainer.last_loss.item(), trainer.step)
             self._writer.add_scalar("lr", trainer.logs["lr"], trainer.step)
@@ -169,11 +181,17 @@ class TensorBoard(Callback):
         Args:
             trainer: who calls.
         """
+        self._begin()
         if self._writer is not None:
             for name, value in trainer.logs.items():
                 part, _, number = name.partition("_")
                 if part in ("train", "validation"):
                     self._writer.add_scalar(f"{part}/{number}", value, trainer.step)
+
+    def _begin(self) -> None:
+        """Open the file, now that nothing has refused to start."""
+        if self._open is not None:
+            self._writer, self._open = self._open(), None
 
     def close(self, trainer: Trainer) -> None:
         """Close the file.

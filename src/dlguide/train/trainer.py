@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 import torch
@@ -22,13 +21,13 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from dlguide.train import _check as check
 from dlguide.train import _state as state
-from dlguide.train._batches import Batches, read
+from dlguide.train._batches import Batch, Batches, read, take
 from dlguide.train._diagnose import must_be_finite, not_finite
 from dlguide.train._measure import Sums, measure
 from dlguide.train._shares import check_shares
 from dlguide.train.callbacks import Callback
 from dlguide.train.devices import choose_device
-from dlguide.train.distributed import add_up, total, without_exchange, world_size
+from dlguide.train.distributed import add_up, share_buffers, total, without_exchange, world_size
 from dlguide.train.history import History
 from dlguide.train.interrupts import Interrupted, Interrupts
 
@@ -64,7 +63,7 @@ class Trainer:
         batch: number of batches that are used up in the unfinished epoch.
         step: number of finished steps.
         logs: the last numbers: `lr`, `norm` of the gradient if clipped, and those of the last epoch.
-        last_loss: the loss of the last step, still on the device; of this process alone.
+        last_loss: the mean loss of the examples of the last step, still on the device; of this process alone.
         stop: a callback sets it to end the run after this step.
         history: losses and accuracies of each epoch.
 
@@ -167,20 +166,20 @@ class Trainer:
         with self.random.continued(train, self.deterministic), Interrupts() as interrupts:
             try:
                 self._tell("on_start")
-                while not self._finished():
+                while not self._finished(len(train)):
                     self.model.train()
                     batches = read(train, self)
-                    while not self._finished() and (group := list(islice(batches, self.accumulate))):
+                    while not self._finished(len(train)) and (group := take(batches, self, interrupts)):
                         interrupted = self._step(group, interrupts.pending)
                         self._tell("on_step")
-                        if interrupted:
-                            self._tell("on_interrupt")
-                            raise Interrupted(self, interrupts.name)
+                        if interrupted or interrupts.stop:
+                            interrupts.end(self)
                     if self.batch == len(train):
                         self._end_of_epoch(validation)
-                    elif not self._finished():  # else the steps are used up inside the epoch
+                    elif not self._finished(len(train)):  # else the steps are used up inside the epoch
                         raise ValueError(f"expected {len(train)} batches in an epoch, as len() says, got {self.batch}")
                 must_be_finite(self)
+                share_buffers(self.model)
                 self._tell("on_end")
             finally:
                 self._tell("close")
@@ -199,14 +198,16 @@ class Trainer:
             `loss`, the mean over all examples; `accuracy`, where the output is logits `[N, classes]` and y is int64
             `[N]`; and each metric that the trainer was given.
         """
+        share_buffers(self.model)
         with self.autocast():
             return measure(self.model, self.loss, batches, self.device, self.metrics)
 
-    def _step(self, group: list[tuple[list[Tensor], Tensor]], interrupted: bool) -> bool:
+    def _step(self, group: list[Batch], interrupted: bool) -> bool:
         """Take one step on the mean loss of a group of batches; say whether any process was interrupted."""
-        count, stop = total(sum(len(y) for _, y in group), interrupted, self.device)
+        here = sum(len(y) for _, y in group)
+        count, stop = total(here, interrupted, self.device)
         self.optimizer.zero_grad()  # gradients add up: forget those of the last step
-        parts = []
+        losses = []
         for i, (inputs, y) in enumerate(group):
             with without_exchange(self.model, i + 1 < len(group)):
                 with self.autocast():
@@ -215,28 +216,28 @@ class Trainer:
                 share = len(y) * world_size() / count  # 1 for one batch of one process
                 part = loss if share == 1 else loss * share
                 self.scaler.scale(part).backward()
-            parts.append(part.detach())
+            losses.append(loss.detach() if len(group) == 1 else loss.detach() * (len(y) / here))
             self.sums.add(loss.detach(), output, y)
         self.batch += len(group)
-        self.last_loss = parts[0] if len(parts) == 1 else torch.stack(parts).sum()
-        look, here = self._is_time_to_look(), f"in step {self.step + 1} (epoch {self.epoch + 1})"
+        self.last_loss = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+        look, place = self._is_time_to_look(), f"in step {self.step + 1} (epoch {self.epoch + 1})"
         if look and not math.isfinite(loss_everywhere := add_up(self.last_loss).item()):  # all processes stop together
-            raise not_finite(self, f"the loss is {loss_everywhere} {here}", group)
+            raise not_finite(self, f"the loss is {loss_everywhere} {place}", group)
         if self.clip is not None:
             self.scaler.unscale_(self.optimizer)
             norm = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
             if look:
                 self.logs["norm"] = norm.item()
                 if not math.isfinite(self.logs["norm"]) and not self.scaler.is_enabled():
-                    raise not_finite(self, f"the norm of the gradient is {self.logs['norm']} {here}", group)
+                    raise not_finite(self, f"the norm of the gradient is {self.logs['norm']} {place}", group)
             nn.utils.clip_grads_with_norm_(self.model.parameters(), self.clip, norm)
         scale = self.scaler.get_scale()
         self.scaler.step(self.optimizer)  # without scaling this is optimizer.step()
         self.scaler.update()
         left_out = self.scaler.get_scale() < scale  # the gradient of the scaled loss was too large for fp16
         if left_out and scale < 1:
-            raise not_finite(self, f"the gradient is not finite {here}, and it is not the scale of the loss", group)
-        self.logs["lr"] = self.optimizer.param_groups[0]["lr"]
+            raise not_finite(self, f"the gradient is not finite {place}, and it is not the scale of the loss", group)
+        self.logs["lr"] = float(self.optimizer.param_groups[0]["lr"])  # a schedule may have it in a tensor
         if self.schedule is not None and not left_out:
             self.schedule.step()
         self.step += 1
@@ -261,9 +262,11 @@ class Trainer:
         self.history.add(self.logs)
         self._tell("on_epoch")
 
-    def _finished(self) -> bool:
+    def _finished(self, batches: int) -> bool:
+        """Whether the run is over; an epoch whose batches are used up comes to its end first."""
         limits = ((self.epochs, self.epoch), (self.steps, self.step))
-        return self.stop or any(limit is not None and done >= limit for limit, done in limits)
+        over = self.stop or any(limit is not None and done >= limit for limit, done in limits)
+        return over and self.batch != batches
 
     def autocast(self) -> torch.autocast:
         """Return the context in which the model runs: autocast to the precision that was asked for, if any."""

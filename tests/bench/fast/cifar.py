@@ -16,12 +16,12 @@ from dlguide.train import Trainer
 BATCH = 256
 
 
-def train(seed: int, limit: int, epochs: int) -> dict[str, float]:
+def train(seed: int, limit: int, epochs: float) -> dict[str, float]:
     data = load("cifar10", standardize=True)
     x, y = learned_from(data, limit).tensors
     torch.manual_seed(seed)
     model = build("speedynet", data, widths=(16, 64, 128)).to(memory_format=torch.channels_last)
-    steps = epochs * -(-len(y) // BATCH)
+    steps = round(epochs * -(-len(y) // BATCH))
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=0.01, weight_decay=0.02, fused=True)
     trainer = Trainer(
@@ -30,7 +30,7 @@ def train(seed: int, limit: int, epochs: int) -> dict[str, float]:
     )  # fmt: skip
     augment = Compose(RandomFlip(), RandomShift(2))
     batches = TensorBatches(TensorDataset(channels_last(x), y), BATCH, shuffle=True, seed=seed, augment=augment)
-    return timed(trainer, batches, TensorBatches(data.test, 1000), epochs)
+    return timed(trainer, batches, TensorBatches(data.test, 1000), steps)
 
 
 if __name__ == "__main__":

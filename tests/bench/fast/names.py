@@ -35,14 +35,14 @@ class OneLength:
             yield self.ids[rows, : int(self.lengths[rows[0]])], self.y[rows]
 
 
-def train(seed: int, limit: int, epochs: int) -> dict[str, float]:
+def train(seed: int, limit: int, epochs: float) -> dict[str, float]:
     data = load(data_folder() / "names", unit="characters")
     assert data.vocabulary is not None
     torch.manual_seed(seed)
     model = RNNClassifier("RNN", 64, 128, len(data.classes), vocabulary=len(data.vocabulary))
     trainer = Trainer(model, torch.optim.Adam(model.parameters(), lr=0.003, fused=True), device="cpu")
     batches = OneLength(learned_from(data, limit), BATCH, seed)
-    return timed(trainer, batches, TensorBatches(data.test, 1000), epochs)
+    return timed(trainer, batches, TensorBatches(data.test, 1000), round(epochs * len(batches)))
 
 
 if __name__ == "__main__":

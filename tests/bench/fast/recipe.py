@@ -62,19 +62,19 @@ def channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def timed(trainer: Trainer, train: Batches, test: TensorBatches, epochs: int) -> dict[str, float]:
+def timed(trainer: Trainer, train: Batches, test: TensorBatches, steps: int) -> dict[str, float]:
     """Train, then look at the test part once."""
     start = time.perf_counter()
-    trainer.fit(train, epochs=epochs)
+    trainer.fit(train, steps=steps)
     seconds = time.perf_counter() - start
     return {"accuracy": trainer.evaluate(test)["accuracy"], "seconds": seconds}
 
 
-def run(train: Callable[[int, int, int], dict[str, Any]], examples: int, epochs: int) -> None:
+def run(train: Callable[[int, int, float], dict[str, Any]], examples: int, epochs: float) -> None:
     """Read the seed from the command line and print the result as the last line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, default=examples, help="use only so many examples")
-    parser.add_argument("--epochs", type=int, default=epochs)
+    parser.add_argument("--epochs", type=float, default=epochs)
     options = parser.parse_args()
     print(json.dumps(train(options.seed, options.limit, options.epochs)))
