@@ -75,6 +75,7 @@ def epoch(
 
 
 def compiled(model: nn.Module) -> nn.Module:
+    torch.compiler.config.force_disable_caches = True  # nothing from an earlier run
     model.compile()
     return model
 

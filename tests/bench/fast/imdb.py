@@ -15,7 +15,7 @@ from dlguide.train import Trainer
 
 # name: longest text in words, known words, options of the model, batch, epochs, learning rate
 RECIPES: dict[str, tuple[int, int, dict[str, Any], int, int, float]] = {
-    "bag": (1500, 60_000, {"embedding": 16, "buckets": 2**20, "sparse": True}, 128, 2, 0.3),
+    "bag": (1500, 60_000, {"embedding": 16, "buckets": 2**20, "sparse": True}, 64, 3, 0.1),
     "transformer": (256, 20_000, {"width": 64, "heads": 4, "depth": 2, "dropout": 0.2}, 64, 3, 0.002),
 }
 
