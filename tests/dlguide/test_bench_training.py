@@ -10,7 +10,6 @@ import torch
 from torch.utils.data import TensorDataset
 
 from dlguide.data import Splits, Vocabulary, load
-from dlguide.models import build
 from tests.pages.paths import ROOT
 
 BENCH = ROOT / "tests/bench"
@@ -99,10 +98,18 @@ def test_batches_of_similar_length_hold_each_text_once_and_pad_little(program):
 
 
 def test_the_models_for_imdb_can_be_built(program):
-    recipes, reviews = program("fast", "imdb").RECIPES, load("reviews")
+    imdb, reviews = program("fast", "imdb"), load("reviews")
     ids, lengths, _ = reviews.test[:4]
-    for name, recipe in recipes.items():
-        assert build(name, reviews, **recipe[2])(ids, lengths).shape == (4, 2)
+    for name in imdb.RECIPES:
+        assert imdb.make(name, reviews)(ids, lengths).shape == (4, 2)
+
+
+def test_the_lstm_does_not_read_the_padding(program):
+    model = program("fast", "imdb").BiLSTM(10).eval()
+    ids = torch.tensor([[3, 5, 2, 0, 0]])
+    states, _ = model.lstm(model.embedding(ids))
+    expected = model.out(states[:, :3].amax(1))
+    torch.testing.assert_close(model(ids, torch.tensor([3])), expected)
 
 
 def test_both_sides_of_names_read_the_same_kind_of_network(program):
