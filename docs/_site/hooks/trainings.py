@@ -43,7 +43,7 @@ WORDS = {  # key: English, Chinese
     "names.usual": ("character RNN, one name at a time", "字符 RNN，一次一个名字"),
     "names.fast": ("character RNN, batches of one length", "字符 RNN，每批长度相同"),
     "imdb.usual": ("bidirectional LSTM in the style of tutorials", "双向 LSTM，常见教程的写法"),
-    "imdb.lstm": ("bidirectional LSTM, batches of similar length, up to 400 words", "双向 LSTM，每批长度相近，至多 400 个词"),
+    "imdb.lstm": ("bidirectional LSTM, batches of similar length, 400 words", "双向 LSTM，每批长度相近，400 词"),
     "imdb.transformer": ("Transformer", "Transformer"),
     "imdb.bag": ("bag of words and pairs", "词与词对的词袋"),
     "imdb.linear": ("logistic regression on 1-, 2- and 3-grams", "1、2、3 元词组上的逻辑回归"),
