@@ -130,8 +130,7 @@ def test_the_page_on_speed_names_what_pays_and_what_does_not() -> None:
     assert all(ratio[trick] > 1.1 for trick in PAYS)
     assert all(ratio[trick] < 0.95 for trick in HARMS)
     assert all(0.9 < ratio[trick] < 1.1 for trick in NO_DIFFERENCE)
-    others = ratio.keys() - PAYS - HARMS - NO_DIFFERENCE
-    assert all(0.9 < ratio[trick] < 1.15 for trick in others)  # of these the page says nothing
+    assert ratio["batch", "MLP"] > ratio["batch", "CNN"] > 1
 
 
 def test_runs_are_spread_over_the_whole_time() -> None:
