@@ -67,34 +67,42 @@ def test_the_rate_rises_and_falls_to_the_last_step(program):
     assert rates == pytest.approx([1.0, 2.0, 2.0, 1.75, 1.5, 1.25, 1.0, 0.75, 0.5, 0.25])
 
 
-def test_batches_of_one_length_hold_each_name_once(program):
-    lengths = torch.randint(1, 6, (50,), generator=torch.Generator().manual_seed(0))
-    ids = torch.arange(1, 51)[:, None] * (torch.arange(6) < lengths[:, None])
-    batches = program("fast", "names").OneLength(TensorDataset(ids, lengths, torch.arange(50)), 4, seed=0)
+def padded(n, longest):
+    """Texts of random lengths whose ids are 1 + their number, which is also their label."""
+    lengths = torch.randint(1, longest + 1, (n,), generator=torch.Generator().manual_seed(0))
+    ids = torch.arange(1, n + 1)[:, None] * (torch.arange(longest) < lengths[:, None])
+    return TensorDataset(ids, lengths, torch.arange(n))
+
+
+def two_epochs(batches, n):
+    """Read two epochs, in each of which every text comes once, in two orders."""
     epochs = [list(batches) for _ in range(2)]
-    for epoch in epochs:
-        assert len(epoch) == len(batches)
-        assert sorted(torch.cat([y for _, y in epoch]).tolist()) == list(range(50))
+    orders = [torch.cat([y for *_, y in epoch]).tolist() for epoch in epochs]
+    assert [len(epoch) for epoch in epochs] == [len(batches)] * 2
+    assert all(sorted(order) == list(range(n)) for order in orders)
+    assert orders[0] != orders[1]
+    return epochs
+
+
+def test_batches_of_one_length_hold_each_name_once(program):
+    names = padded(50, 6)
+    ids, lengths, _ = names.tensors
+    for epoch in two_epochs(program("fast", "names").OneLength(names, 4, seed=0), 50):
         for part, y in epoch:
             assert len(y) <= 4
             assert torch.equal(part, ids[y][:, : part.shape[1]])
             assert (lengths[y] == part.shape[1]).all()
-    assert [y.tolist() for _, y in epochs[0]] != [y.tolist() for _, y in epochs[1]]
 
 
 def test_batches_of_similar_length_hold_each_text_once_and_pad_little(program):
-    lengths = torch.randint(1, 41, (300,), generator=torch.Generator().manual_seed(0))
-    ids = torch.arange(1, 301)[:, None] * (torch.arange(40) < lengths[:, None])
-    batches = program("fast", "recipe").SimilarLength(TensorDataset(ids, lengths, torch.arange(300)), 8, seed=0)
-    epochs = [list(batches) for _ in range(2)]
-    for epoch in epochs:
-        assert len(epoch) == len(batches)
-        assert sorted(torch.cat([y for *_, y in epoch]).tolist()) == list(range(300))
+    texts = padded(300, 40)
+    ids, lengths, _ = texts.tensors
+    for epoch in two_epochs(program("fast", "recipe").SimilarLength(texts, 8, seed=0), 300):
         for part, count, y in epoch:
+            assert len(y) <= 8
             assert torch.equal(count, lengths[y])
             assert torch.equal(part, ids[y][:, : int(count.max())])
         assert sum(part.numel() for part, *_ in epoch) < 1.1 * lengths.sum()
-    assert [y.tolist() for *_, y in epochs[0]] != [y.tolist() for *_, y in epochs[1]]
 
 
 def test_the_models_for_imdb_can_be_built(program):

@@ -61,9 +61,8 @@ def _train(config: Config, fresh: bool, quiet: bool, as_json: bool) -> None:
             result = run.train(progress=not quiet)
         except Interrupted as stop:
             click.echo(err=True)
-            epoch = run.trainer.epoch + (run.trainer.batch > 0)
             raise Failure(
-                f"stopped after step {run.trainer.step} of epoch {epoch} and saved in {run.folder};"
+                f"stopped after step {run.trainer.step} of epoch {stop.epoch} and saved in {run.folder};"
                 " the same command goes on from there",
                 143 if stop.signal_name == "SIGTERM" else 130,
             ) from stop

@@ -25,6 +25,7 @@ class Interrupted(KeyboardInterrupt):
         signal_name: what stopped it, `"SIGINT"` or `"SIGTERM"`.
 
     Attributes:
+        epoch: the epoch in which that was, counted from 1.
         saved: the checkpoint from which the run goes on, if there is one.
 
     Example:
@@ -60,8 +61,8 @@ class Interrupted(KeyboardInterrupt):
             if saved
             else "nothing was saved: the callback Checkpoint(folder) would have, and resume(trainer, folder) goes on"
         )
-        epoch = trainer.epoch + (trainer.batch > 0)
-        super().__init__(f"stopped by {signal_name} after step {trainer.step} (epoch {epoch}); {how}")
+        self.epoch = trainer.epoch + (trainer.batch > 0)
+        super().__init__(f"stopped by {signal_name} after step {trainer.step} (epoch {self.epoch}); {how}")
         self.signal_name, self.saved = signal_name, saved
 
 
