@@ -269,7 +269,7 @@ def exchanges(group: Processes) -> Answer:
     for how, name in (("ddp", "gloo:all_reduce"), ("fsdp", "c10d::_reduce_scatter_base_")):
         trainer, train, _ = build(group, "mlp", how, accumulate=3)
         parameters = sum(p.numel() for p in trainer.model.parameters())
-        with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as record:
+        with profile(activities=[ProfilerActivity.CPU], record_shapes=True, acc_events=True) as record:
             trainer.fit(train, epochs=1)
         sizes = [max(map(math.prod, event.input_shapes)) for event in record.events() if event.name == name]
         found[how] = [size / parameters for size in sizes if size >= parameters]

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from dlguide.data import BatchOrder, TensorBatches
 from dlguide.train import Callback, Trainer
-from tests.dlguide.training_runs import batches, bits, net, points, same, trainer
+from tests.dlguide.training_runs import Own, batches, bits, net, points, same, trainer
 
 
 class Watch(Callback):
@@ -409,6 +409,7 @@ def test_an_operation_without_a_deterministic_form_is_refused():
 
 def test_a_compiled_model_trains():
     plain, compiled = trainer(), trainer()
+    plain.model, compiled.model = Own(plain.model), Own(compiled.model)
     calls: list[None] = []
 
     def counting(graph, inputs):

@@ -8,7 +8,7 @@ from torch.utils.data import TensorDataset
 
 from dlguide.data import TensorBatches
 from dlguide.train import Callback, Checkpoint, Trainer
-from tests.dlguide.training_runs import batches, bits, points, same, trainer
+from tests.dlguide.training_runs import Own, batches, bits, points, same, trainer
 
 CLOSER = r"run the step under torch\.autograd\.detect_anomaly\(\) to see which operation begins it"
 
@@ -66,10 +66,10 @@ def test_the_layer_where_it_begins_is_named():
 
 def test_a_compiled_model_is_looked_into():
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(6, 3), Log(), First())
+    model = Own(nn.Sequential(nn.Linear(6, 3), Log(), First()))
     model.compile(backend=lambda graph, inputs: graph.forward)
     run = Trainer(model, torch.optim.SGD(model.parameters(), lr=0.1), device="cpu")
-    assert "but the output of 1 is not" in stopped(run, batches())
+    assert "but the output of inner.1 is not" in stopped(run, batches())
     torch._dynamo.reset()
 
 

@@ -45,7 +45,9 @@ def write(path: Path, trainer: Trainer) -> None:
     rest = {key: _without(value, (key,), tensors) if key in TENSORS_OF else value for key, value in state.items()}
     files.write(part / f"rank-{rank():05}.pt", {**rest, "world": world_size(), "keys": list(tensors)})
     writer = dcp.FileSystemWriter(part)
-    dcp.save({_name(key): tensor for key, tensor in tensors.items()}, storage_writer=writer)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="TypedStorage is deprecated")  # torch 2.10 warns of its own code
+        dcp.save({_name(key): tensor for key, tensor in tensors.items()}, storage_writer=writer)
     if rank() == 0:  # its `save` returns when all processes have written
         files.put_in_place(part, path)
     total(0, False, trainer.device)  # wait for the name
