@@ -18,13 +18,13 @@ def new_model(classes=10):
 
 
 class Run:
-    """A small run by hand: dropout, Adam, a schedule, and a new order in each epoch."""
+    """A small run by hand: dropout, Adam, a scheduler, a new order in each epoch."""
 
     def __init__(self, seed=0):
         torch.manual_seed(seed)
         self.model = new_model()
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.01)
-        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, 40)
+        self.scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, 40)
         self.order, self.step = torch.randperm(200), 0
 
     def train(self, steps):
@@ -34,7 +34,7 @@ class Run:
             self.optimizer.zero_grad()
             F.cross_entropy(self.model(x[rows]), y[rows]).backward()
             self.optimizer.step()
-            self.schedule.step()
+            self.scheduler.step()
             self.step += 1
             if self.step % 10 == 0:
                 self.order = torch.randperm(200)
@@ -49,7 +49,7 @@ def state(run):
     return {
         "model": run.model.state_dict(),  # parameters and buffers
         "optimizer": run.optimizer.state_dict(),  # Adam's averages, its step, lr
-        "schedule": run.schedule.state_dict(),
+        "scheduler": run.scheduler.state_dict(),
         "random": torch.get_rng_state(),  # what dropout and randperm draw next
         "order": run.order,  # the rest of this epoch
         "step": run.step,
@@ -57,7 +57,7 @@ def state(run):
 
 
 def restore(run, saved):
-    for name in ("model", "optimizer", "schedule"):
+    for name in ("model", "optimizer", "scheduler"):
         if name in saved:
             getattr(run, name).load_state_dict(saved[name])
     if "random" in saved:
@@ -90,7 +90,7 @@ whole = Run()
 whole.train(25)
 expected = follow(whole)
 fig, ax = plt.subplots(figsize=(6, 3), layout="constrained")
-for left_out in ("model", "optimizer", "schedule", "random", "order"):
+for left_out in ("model", "optimizer", "scheduler", "random", "order"):
     saved = torch.load(path)
     del saved[left_out]
     run = Run(seed=1)

@@ -138,9 +138,9 @@ print("as one batch of 100:", all(torch.allclose(g, p.grad) for g, p in pairs))
 model = new_model()
 optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
 steps = 5 * len(train)
-schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
 trainer = Trainer(
-    model, optimizer, schedule=schedule, accumulate=1, clip=1.0, device=device
+    model, optimizer, scheduler=scheduler, accumulate=1, clip=1.0, device=device
 )
 trainer.fit(train, epochs=5)
 print("steps", trainer.step, f" lr {optimizer.param_groups[0]['lr']:.4f}")
@@ -247,14 +247,14 @@ print(f"mean over examples {(losses * sizes).sum() / sizes.sum():.2f}")
 rates = {}
 for when in ("step", "epoch"):
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50)  # in steps
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50)  # in steps
     for _ in range(5):
         for _ in range(10):
             optimizer.step()
             if when == "step":
-                schedule.step()
+                scheduler.step()
         if when == "epoch":
-            schedule.step()
+            scheduler.step()
     rates[when] = optimizer.param_groups[0]["lr"]
     print(f"once per {when}: lr at the end {rates[when]:.2f}")
 # --8<-- [end:per-epoch]

@@ -245,12 +245,12 @@ batches = TensorBatches(
 steps = 6 * len(batches)
 optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, fused=True)
 warm = steps // 5
-schedule = LambdaLR(
+scheduler = LambdaLR(
     optimizer, lambda i: min((i + 1) / warm, (steps - i) / (steps - warm))
 )
 trainer = Trainer(
     model, optimizer, loss=partial(F.cross_entropy, label_smoothing=0.1),
-    schedule=schedule, precision="bf16", device="cpu",
+    scheduler=scheduler, precision="bf16", device="cpu",
 )  # fmt: skip
 trainer.fit(batches, steps=steps)
 accuracy = trainer.evaluate(TensorBatches(splits.test, 512))["accuracy"]

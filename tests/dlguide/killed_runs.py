@@ -94,7 +94,7 @@ def slow_write(pipe, stage, number):
 
 
 def build(folder, *callbacks):
-    """Dropout, BatchNorm, Adam, a schedule, an average, clipping and accumulation: all that has a memory."""
+    """Dropout, BatchNorm, Adam, a scheduler, an average, clipping and accumulation: all that has a memory."""
     folder = Path(folder)
     return trainer(
         EMA(0.9), HistoryFile(folder / "history.jsonl", every=1), Checkpoint(folder, every=2), *callbacks,

@@ -71,12 +71,12 @@ def build(group: Processes, kind: str, how: str = "ddp", *, dropout: float = 0.0
     model = group.spread(model_of(kind, dropout), how)
     # the gradient of a key's bias is 0 but for rounding, which Adam would make as large as the others
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, eps=1e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 40)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 40)
     share = {"rank": group.rank, "world": group.world}
     data = points if kind == "mlp" else texts
     train = TensorBatches(data(), BATCH, shuffle=True, seed=3, **share)
     validation = TensorBatches(data(1), 32, **share)
-    return Trainer(model, optimizer, schedule=schedule, device="cpu", **options), train, validation
+    return Trainer(model, optimizer, scheduler=scheduler, device="cpu", **options), train, validation
 
 
 def state(group: Processes, trainer: Trainer) -> Answer:

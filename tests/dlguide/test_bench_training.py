@@ -58,12 +58,12 @@ def test_texts_are_padded_to_the_longest_of_both_parts(program):
 def test_the_rate_rises_and_falls_to_the_last_step(program):
     p = torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.SGD([p], lr=2.0)
-    schedule = program("fast", "recipe").warm_up_then_linear(optimizer, 10)
+    scheduler = program("fast", "recipe").warm_up_then_linear(optimizer, 10)
     rates = []
     for _ in range(10):
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
-        schedule.step()
+        scheduler.step()
     assert rates == pytest.approx([1.0, 2.0, 2.0, 1.75, 1.5, 1.25, 1.0, 0.75, 0.5, 0.25])
 
 

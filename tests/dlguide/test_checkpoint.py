@@ -155,7 +155,7 @@ def test_every_schedule_goes_on(tmp_path, name):
     def build(*callbacks):
         model = net()
         optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-        return Trainer(model, optimizer, schedule=SCHEDULES[name](optimizer), callbacks=callbacks, device="cpu")
+        return Trainer(model, optimizer, scheduler=SCHEDULES[name](optimizer), callbacks=callbacks, device="cpu")
 
     whole = build()
     whole.fit(batches(), epochs=3)
@@ -185,10 +185,10 @@ def test_what_is_left_out_is_missed(tmp_path):
     path = tmp_path / "state.pt"
     write(path, first.state_dict())
     fresh = trainer().state_dict()
-    for part in ("optimizer", "schedule", "random", "step", "batch", "epoch"):
+    for part in ("optimizer", "scheduler", "random", "step", "batch", "epoch"):
         other = trainer()
         saved = read(path)
-        saved[part] = {"optimizer": fresh["optimizer"], "schedule": fresh["schedule"], "random": None}.get(part, 1)
+        saved[part] = {"optimizer": fresh["optimizer"], "scheduler": fresh["scheduler"], "random": None}.get(part, 1)
         other.load_state_dict(saved)
         other.fit(batches(), steps=21)
         assert not same(bits(other.model), bits(whole.model)) or part == "epoch", part
@@ -254,7 +254,7 @@ class Code:
 
 
 def plant_code(path):
-    torch.save({"format": 1, "model": Code()}, path)
+    torch.save({"format": 2, "model": Code()}, path)
 
 
 def plant_pickle(path):
@@ -282,9 +282,9 @@ DAMAGE = {
     "code": (plant_code, "holds more than tensors and plain values, such as code, so it was not opened"),
     "a pickle with code": (plant_pickle, "is no complete checkpoint"),
     "a tensor": (lambda path: torch.save(torch.ones(3), path), "should hold the state of a run and holds a Tensor"),
-    "another format": (lambda path: write(path, {"format": 99}), "expected a state of format 1, got 99"),
-    "no format": (lambda path: write(path, {"model": {}}), "expected a state of format 1, got None"),
-    "half a state": (lambda path: write(path, {"format": 1, "callbacks": [], "schedule": {}}),
+    "another format": (lambda path: write(path, {"format": 99}), "expected a state of format 2, got 99"),
+    "no format": (lambda path: write(path, {"model": {}}), "expected a state of format 2, got None"),
+    "half a state": (lambda path: write(path, {"format": 2, "callbacks": [], "scheduler": {}}),
                      "was saved with another model, optimizer or trainer"),
 }  # fmt: skip
 
@@ -305,13 +305,13 @@ def test_a_file_that_is_none_gets_one_sentence_and_runs_no_code(tmp_path, kind, 
 def other_model():
     model = nn.Sequential(nn.Linear(6, 9), nn.BatchNorm1d(9), nn.ReLU(), nn.Dropout(0.3), nn.Linear(9, 3))
     optimizer = torch.optim.Adam(model.parameters())
-    return Trainer(model, optimizer, schedule=S.CosineAnnealingLR(optimizer, 60), device="cpu")
+    return Trainer(model, optimizer, scheduler=S.CosineAnnealingLR(optimizer, 60), device="cpu")
 
 
 def other_optimizer():
     model = net()
     optimizer = torch.optim.Adam([{"params": model[0].parameters()}, {"params": model[4].parameters()}])
-    return Trainer(model, optimizer, schedule=S.CosineAnnealingLR(optimizer, 60), device="cpu")
+    return Trainer(model, optimizer, scheduler=S.CosineAnnealingLR(optimizer, 60), device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -319,8 +319,8 @@ def other_optimizer():
     [
         (other_model, r"\.pt was saved with another model, optimizer or trainer: Error\(s\) in loading state_dict"),
         (other_optimizer, "loaded state dict has a different number of parameter groups"),
-        (lambda: trainer(EMA()), r"expected the callbacks \[\] and a schedule, as in the saved run, got \['EMA'\]"),
-        (lambda: trainer(schedule=False), r"and a schedule, as in the saved run, got \[\] and no schedule"),
+        (lambda: trainer(EMA()), r"expected the callbacks \[\] and a scheduler, as in the saved run, got \['EMA'\]"),
+        (lambda: trainer(scheduler=False), r"and a scheduler, as in the saved run, got \[\] and no scheduler"),
         (lambda: trainer(precision="fp16"), "was saved with another model, optimizer or trainer: The source"),
     ],
 )

@@ -9,14 +9,14 @@ import sys
 import pytest
 import torch
 
-from dlguide.cli.run import make_schedule
+from dlguide.cli.run import make_scheduler
 from dlguide.config import Config, read_config
 from dlguide.train import Trainer
 from tests.dlguide.cli_runs import ENVIRONMENT, assert_same_run, call, facts, sentence, weights
 from tests.pages.paths import ROOT
 
 SMALL = ("train", "mlp", "--data", "digits", "--epochs", 4, "--lr", 0.01, "--batch-size", 128, "--quiet")
-# with everything that has a state: a moving average, momentum, a schedule, checkpoints inside an epoch
+# with everything that has a state: a moving average, momentum, a scheduler, checkpoints inside an epoch
 FULL = (*SMALL, "--ema", 0.9, "--schedule", "cosine", "--warmup", 0.1, "--every", 7, "--momentum", 0.9, "--optimizer",
         "sgd", "--nesterov", "--lr", 0.2, "--clip", 5, "--accumulate", 2, "--label-smoothing", 0.1)  # fmt: skip
 
@@ -190,12 +190,12 @@ def factors(steps, **given):
     """The learning rate of each step."""
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=1.0)
-    schedule = make_schedule(Config(lr=1.0, **given), optimizer, steps)
+    scheduler = make_scheduler(Config(lr=1.0, **given), optimizer, steps)
     found = []
     for _ in range(steps):
         found.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
-        schedule.step()
+        scheduler.step()
     return found
 
 
@@ -211,7 +211,7 @@ def test_schedules():
     for steps, warmup in ((10, 0.1), (2, 0.5), (4, 0.25)):  # the first step is the top
         assert factors(steps, schedule="onecycle", warmup=warmup)[0] == pytest.approx(1.0)
     parameter = torch.nn.Parameter(torch.zeros(1))
-    assert make_schedule(Config(), torch.optim.SGD([parameter], lr=1.0), 5) is None
+    assert make_scheduler(Config(), torch.optim.SGD([parameter], lr=1.0), 5) is None
 
 
 def test_two_processes_are_one(tmp_path):

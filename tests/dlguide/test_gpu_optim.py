@@ -41,10 +41,10 @@ def test_optimizer_equals_torchs(name, options):
 
 @pytest.mark.parametrize("name", gpu.SCHEDULES)
 def test_schedule_follows_the_device(name):
-    options, made = {"lr": 0.05, "momentum": 0.9}, gpu.schedule_of(lr_scheduler, name)
+    options, made = {"lr": 0.05, "momentum": 0.9}, gpu.scheduler_of(lr_scheduler, name)
     with pretend() as device:
         gpu.parity("SGD", options, device, torch.float64, made)
-    theirs = gpu.schedule_of(torch.optim.lr_scheduler, name)
+    theirs = gpu.scheduler_of(torch.optim.lr_scheduler, name)
     rates = [gpu.descend(optim, "SGD", options, "cpu", torch.float64, made).rates for made in (made, theirs)]
     torch.testing.assert_close(*rates)
     assert len(rates[0].unique()) > 1

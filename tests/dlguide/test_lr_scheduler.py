@@ -76,14 +76,14 @@ def rates(opt: torch.optim.Optimizer) -> list[float]:
     ]
 
 
-def walk(opt: torch.optim.Optimizer, schedules: list[Any], n: int = STEPS) -> list[list[float]]:
+def walk(opt: torch.optim.Optimizer, schedulers: list[Any], n: int = STEPS) -> list[list[float]]:
     """The rates and momenta in each step."""
     seen = [rates(opt)]
     for _ in range(n):
         opt.step()
-        for schedule in schedules:
-            schedule.step()
-        assert schedules[-1].get_last_lr() == [g["lr"] for g in opt.param_groups]
+        for scheduler in schedulers:
+            scheduler.step()
+        assert schedulers[-1].get_last_lr() == [g["lr"] for g in opt.param_groups]
         seen.append(rates(opt))
     return seen
 
@@ -114,10 +114,10 @@ def test_a_rate_that_is_a_tensor_stays_that_tensor(name):
     for module in (ours, theirs):
         opt = optimizer(tensor=True)
         first = opt.param_groups[0]["lr"]
-        schedule = make(module, name, opt, OPTIONS[name][0])
-        runs.append(walk(opt, [schedule], 20))
+        scheduler = make(module, name, opt, OPTIONS[name][0])
+        runs.append(walk(opt, [scheduler], 20))
         assert opt.param_groups[0]["lr"] is first
-        assert schedule.get_last_lr()[0] is not first
+        assert scheduler.get_last_lr()[0] is not first
     same(*runs)
 
 
@@ -125,9 +125,9 @@ def test_a_rate_that_is_a_tensor_stays_that_tensor(name):
 def test_closed_form_and_recursion_agree(name):
     for options in OPTIONS[name]:
         opt = optimizer()
-        schedule = make(ours, name, opt, options)
-        seen = walk(opt, [schedule])
-        same([[schedule._at(0.3, t), schedule._at(0.02, t)] for t in range(STEPS + 1)], [row[:2] for row in seen])
+        scheduler = make(ours, name, opt, options)
+        seen = walk(opt, [scheduler])
+        same([[scheduler._at(0.3, t), scheduler._at(0.02, t)] for t in range(STEPS + 1)], [row[:2] for row in seen])
 
 
 @pytest.mark.parametrize("name", list(OPTIONS))
@@ -136,14 +136,14 @@ def test_a_jump_to_a_step(name):
         ends = []
         for module in (ours, theirs):
             opt = optimizer()
-            schedule = make(module, name, opt, options)
+            scheduler = make(module, name, opt, options)
             for t in (33, 5):
                 if name == "CosineAnnealingWarmRestarts":
-                    schedule.step(t)
+                    scheduler.step(t)
                 else:
                     opt.step()
                     with pytest.warns(UserWarning, match="epoch parameter"):
-                        schedule.step(t)
+                        scheduler.step(t)
             ends.append(rates(opt))
         same([ends[0]], [ends[1]])
 
@@ -153,10 +153,10 @@ def test_warm_restarts_between_steps():
         runs: list[list[list[float]]] = []
         for module in (ours, theirs):
             opt = optimizer()
-            schedule = module.CosineAnnealingWarmRestarts(opt, **options)
+            scheduler = module.CosineAnnealingWarmRestarts(opt, **options)
             runs.append([])
             for t in (0.0, 0.25, 6.5, 7.0, 20.75, 21.0, 33.3, 100.5):
-                schedule.step(t)
+                scheduler.step(t)
                 runs[-1].append(rates(opt))
         same(*runs)
 
@@ -268,28 +268,28 @@ def test_pickles_and_arguments():
         assert list(a) == list(b)
     assert set(ours.__all__) == {*OPTIONS, "SequentialLR", "ReduceLROnPlateau"} <= set(theirs.__all__)
     opt = optimizer()
-    schedule = ours.CosineAnnealingLR(opt, 50)
-    walk(opt, [schedule], 10)
-    twin = pickle.loads(pickle.dumps(schedule.state_dict()))
-    assert twin == schedule.state_dict()
+    scheduler = ours.CosineAnnealingLR(opt, 50)
+    walk(opt, [scheduler], 10)
+    twin = pickle.loads(pickle.dumps(scheduler.state_dict()))
+    assert twin == scheduler.state_dict()
 
 
 def test_wrong_order_and_wrong_question():
     opt = optimizer()
-    schedule = ours.StepLR(opt, 3)
+    scheduler = ours.StepLR(opt, 3)
     with pytest.warns(UserWarning, match="before `optimizer.step"):
-        schedule.step()
+        scheduler.step()
     with pytest.warns(UserWarning, match="call get_last_lr"):
-        schedule.get_lr()
+        scheduler.get_lr()
 
 
 def test_a_rate_changed_by_hand_is_kept_by_the_recursion():
     opt = optimizer()
-    schedule = ours.ExponentialLR(opt, 0.5)
+    scheduler = ours.ExponentialLR(opt, 0.5)
     opt.step()
-    schedule.step()
+    scheduler.step()
     opt.param_groups[0]["lr"] = 8.0
-    schedule.step()
+    scheduler.step()
     assert opt.param_groups[0]["lr"] == 4.0
 
 
@@ -319,23 +319,23 @@ def test_plateau_and_new_groups():
     for module in (ours, theirs):
         for min_lr, fails in ((0.1, False), ([0.1, 0.1], True)):
             opt = optimizer()
-            schedule = module.ReduceLROnPlateau(opt, patience=0, min_lr=min_lr)
+            scheduler = module.ReduceLROnPlateau(opt, patience=0, min_lr=min_lr)
             opt.add_param_group({"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.5})
-            schedule.step(1.0)
+            scheduler.step(1.0)
             if fails:
                 with pytest.raises(RuntimeError):
-                    schedule.step(1.0)
+                    scheduler.step(1.0)
             else:
-                schedule.step(1.0)
+                scheduler.step(1.0)
                 assert [g["lr"] for g in opt.param_groups] == pytest.approx([0.1, 0.02, 0.1])
     opt = optimizer()
-    schedule = ours.ReduceLROnPlateau(opt, patience=0, eps=0.5)  # the change is smaller: none is made
-    schedule.step(1.0)
-    schedule.step(1.0)
+    scheduler = ours.ReduceLROnPlateau(opt, patience=0, eps=0.5)  # the change is smaller: none is made
+    scheduler.step(1.0)
+    scheduler.step(1.0)
     assert opt.param_groups[0]["lr"] == 0.3
     with pytest.warns(UserWarning, match="epoch"):
-        schedule.step(1.0, epoch=9)
-    assert schedule.last_epoch == 9
+        scheduler.step(1.0, epoch=9)
+    assert scheduler.last_epoch == 9
 
 
 BAD: list[tuple[str, Any, type[Exception]]] = [

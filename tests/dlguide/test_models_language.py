@@ -178,14 +178,14 @@ def test_seq2seq_learns_to_reverse():
     torch.manual_seed(0)
     model = Seq2Seq(12, 16, 64)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=300)
+    scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=300)
     generator = torch.Generator().manual_seed(0)
     for _ in range(300):
         ids, lengths, target = reversals(64, generator)
         optimizer.zero_grad()
         next_token_loss(model(ids, lengths, target[:, :-1]), target[:, 1:]).backward()
         optimizer.step()
-        schedule.step()
+        scheduler.step()
     ids, lengths, target = reversals(500, torch.Generator().manual_seed(1))
     written = model.greedy(ids, lengths, START, END, max_length=6)
     assert torch.equal(written, target[:, 1:])  # all of them

@@ -30,14 +30,14 @@ class Watch(Callback):
 
 @pytest.mark.parametrize("seed", [0, 5])
 def test_the_loop_equals_one_written_by_hand(seed):
-    """Dropout, BatchNorm, Adam, a schedule, uneven batches: the same bits, and the same numbers in the history."""
+    """Dropout, BatchNorm, Adam, a scheduler, uneven batches: the same bits, and the same numbers in the history."""
     ours, validation = trainer(seed=seed), points(20, seed=1)
     ours.model.eval()  # as after a run before
     history = ours.fit(batches(seed=3), TensorBatches(validation, 7), epochs=3)
 
     model = net(seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 60)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 60)
     x, y = points().tensors
     order = torch.Generator().manual_seed(3)
     torch.manual_seed(seed)
@@ -50,7 +50,7 @@ def test_the_loop_equals_one_written_by_hand(seed):
             loss = F.cross_entropy(output, y[rows])
             loss.backward()
             optimizer.step()
-            schedule.step()
+            scheduler.step()
             losses += loss.item() * len(rows)
             hits += (output.argmax(1) == y[rows]).sum().item()
         model.eval()
@@ -87,7 +87,7 @@ def test_the_last_group_of_an_epoch_may_be_smaller():
     """7 batches in groups of 3 are 3 steps, the last on the mean of one batch."""
     seen, lengths = [], []
     for accumulate in (1, 3):
-        run = trainer(Watch(lambda t: t.batch), schedule=False, accumulate=accumulate)
+        run = trainer(Watch(lambda t: t.batch), scheduler=False, accumulate=accumulate)
         run.fit(batches(), epochs=2)
         seen.append(run.callbacks[0].seen)
         lengths.append(run.steps_per_epoch)
@@ -97,7 +97,7 @@ def test_the_last_group_of_an_epoch_may_be_smaller():
 
 @pytest.mark.parametrize("clip", [1e-3, 0.5, 100.0])
 def test_clipping_is_that_of_torch(clip):
-    ours = trainer(Watch(lambda t: t.logs["norm"]), clip=clip, schedule=False, metrics={})
+    ours = trainer(Watch(lambda t: t.logs["norm"]), clip=clip, scheduler=False, metrics={})
     ours.fit(batches(), epochs=1)
 
     model, (x, y) = net(), points().tensors
@@ -113,7 +113,7 @@ def test_clipping_is_that_of_torch(clip):
     assert same(bits(ours.model), bits(model))
 
 
-def test_the_schedule_steps_once_for_each_step_of_the_optimizer():
+def test_the_scheduler_steps_once_for_each_step_of_the_optimizer():
     for accumulate, steps in ((1, 14), (3, 6)):
         run = trainer(Watch(lambda t: t.logs["lr"]), accumulate=accumulate)
         run.fit(batches(), epochs=2)
@@ -125,14 +125,14 @@ def test_the_schedule_steps_once_for_each_step_of_the_optimizer():
             rates.step()
             wanted.step()
         assert run.callbacks[0].seen == expected
-        assert run.schedule.last_epoch == steps == run.step
+        assert run.scheduler.last_epoch == steps == run.step
 
 
 def test_a_learning_rate_in_a_tensor_is_logged_as_a_number():
     model = net()
     optimizer = torch.optim.SGD(model.parameters(), lr=torch.tensor(0.25))
     watch = Watch(lambda t: t.logs["lr"])
-    run = Trainer(model, optimizer, schedule=torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5), device="cpu",
+    run = Trainer(model, optimizer, scheduler=torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5), device="cpu",
                   callbacks=[watch])  # fmt: skip
     run.fit(batches(), steps=3)
     assert watch.seen == [0.25, 0.125, 0.0625]
@@ -294,13 +294,13 @@ def exploding(factor):
     return loss
 
 
-def test_a_step_with_an_infinite_gradient_is_left_out_with_its_schedule():
+def test_a_step_with_an_infinite_gradient_is_left_out_with_its_scheduler():
     torch.manual_seed(0)
     model = Look()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
-    watch = Watch(lambda t: (bits(t.model), t.schedule.last_epoch, t.scaler.get_scale()))
-    run = Trainer(model, optimizer, loss=exploding(1e36), schedule=schedule, precision="fp16", callbacks=[watch],
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    watch = Watch(lambda t: (bits(t.model), t.scheduler.last_epoch, t.scaler.get_scale()))
+    run = Trainer(model, optimizer, loss=exploding(1e36), scheduler=scheduler, precision="fp16", callbacks=[watch],
                   device="cpu")  # fmt: skip
     run.fit(batches(), steps=4)
     weights, schedules, scales = zip(*watch.seen, strict=True)
@@ -502,9 +502,9 @@ def parts(**changes):
         ({"clip": 0.0}, "got 1 and 0.0"),
         ({"optimizer": torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)},
          r"expected an optimizer made from model.parameters\(\) of this model, got that of another one"),
-        ({"schedule": torch.optim.lr_scheduler.ConstantLR(torch.optim.SGD([torch.zeros(1)], lr=0.1))},
-         "expected a schedule made from this optimizer, but it moves another one"),
-        ({"schedule": torch.optim.lr_scheduler.ReduceLROnPlateau(torch.optim.SGD([torch.zeros(1)], lr=0.1))},
+        ({"scheduler": torch.optim.lr_scheduler.ConstantLR(torch.optim.SGD([torch.zeros(1)], lr=0.1))},
+         "expected a scheduler made from this optimizer, but it moves another one"),
+        ({"scheduler": torch.optim.lr_scheduler.ReduceLROnPlateau(torch.optim.SGD([torch.zeros(1)], lr=0.1))},
          "got ReduceLROnPlateau: step it with"),
         ({"optimizer": torch.optim.LBFGS([torch.zeros(1, requires_grad=True)])},
          "expected an optimizer that takes a step from one gradient, got LBFGS"),

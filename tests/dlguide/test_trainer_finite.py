@@ -137,13 +137,13 @@ def test_a_spoilt_model_is_not_given_back():
 def test_a_validation_loss_that_is_not_finite():
     dataset = points(16)
     dataset.tensors[0][0, 0] = float("nan")
-    message = stopped(trainer(schedule=False), batches(), TensorBatches(dataset, 8))
+    message = stopped(trainer(scheduler=False), batches(), TensorBatches(dataset, 8))
     assert message.startswith("the validation loss is nan after step 7: all parameters are finite, the largest ")
     assert message.endswith("; look for nan and inf in these data, or lower lr (now 0.05) or clip the gradient")
 
 
 def test_the_loss_function_is_named_when_all_else_is_finite():
-    run = trainer(schedule=False)
+    run = trainer(scheduler=False)
     run.loss = lambda output, y: F.cross_entropy(output, y) / 0
     message = stopped(run, batches())
     assert "(epoch 1): " in message

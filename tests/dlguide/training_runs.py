@@ -37,12 +37,12 @@ class Own(nn.Module):
         return self.inner(x)
 
 
-def trainer(*callbacks, lr=0.05, schedule=True, seed=0, p=0.3, **options):
-    """Adam with a schedule: both have a memory of their own."""
+def trainer(*callbacks, lr=0.05, scheduler=True, seed=0, p=0.3, **options):
+    """Adam with a scheduler: both have a memory of their own."""
     model = net(seed, p)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 60) if schedule else None
-    return Trainer(model, optimizer, schedule=cosine, callbacks=callbacks, device="cpu", seed=seed, **options)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 60) if scheduler else None
+    return Trainer(model, optimizer, scheduler=cosine, callbacks=callbacks, device="cpu", seed=seed, **options)
 
 
 def bits(model):

@@ -90,12 +90,12 @@ def task(device: str, dtype: torch.dtype):
     return x, y
 
 
-def descend(module, name: str, options: dict, device: str, dtype: torch.dtype, schedule=None) -> Descent:
+def descend(module, name: str, options: dict, device: str, dtype: torch.dtype, make_scheduler=None) -> Descent:
     """Some steps on the device; weights and state are moved back to the CPU."""
     model, (x, y) = network(device, dtype), task(device, dtype)
     chosen = [p for p in model.parameters() if name != "Muon" or p.dim() == 2]
     optimizer = getattr(module, name)(chosen, **options)
-    following = schedule(optimizer) if schedule else None
+    following = make_scheduler(optimizer) if make_scheduler else None
     rates = []
 
     def closure() -> Tensor:
@@ -128,17 +128,17 @@ def close(ours: list[Tensor], theirs: list[Tensor], dtype: torch.dtype, name: st
         torch.testing.assert_close(a, b, rtol=relative, atol=absolute)
 
 
-def parity(name: str, options: dict, device: str, dtype: torch.dtype, schedule=None) -> None:
+def parity(name: str, options: dict, device: str, dtype: torch.dtype, make_scheduler=None) -> None:
     """Assert that the optimizer from scratch does on the device what it does on the CPU."""
-    ours, cpus = (descend(optim, name, options, where, dtype, schedule) for where in (device, "cpu"))
+    ours, cpus = (descend(optim, name, options, where, dtype, make_scheduler) for where in (device, "cpu"))
     close(ours.weights, cpus.weights, dtype, name)
     if dtype == torch.float64:
         close(ours.state, cpus.state, dtype, name)
     assert torch.equal(ours.rates, cpus.rates)
 
 
-def schedule_of(module, name: str):
-    """What makes the schedule of that name for an optimizer."""
+def scheduler_of(module, name: str):
+    """What makes the scheduler of that name for an optimizer."""
     if name == "SequentialLR":
         return lambda optimizer: module.SequentialLR(
             optimizer, [module.LinearLR(optimizer, 0.1, total_iters=4), module.ExponentialLR(optimizer, 0.9)],
@@ -175,10 +175,10 @@ def implementations(name: str, device: str, dtype: torch.dtype) -> dict[str, lis
 
 
 def rates_on_the_device(device: str) -> tuple[Tensor, Tensor]:
-    """A learning rate that is a tensor on the device, followed by a schedule that changes it there."""
+    """A learning rate that is a tensor on the device, followed by a scheduler that changes it there."""
     rate = torch.tensor(0.05, device=device)  # float32: the fused kernel for CUDA reads no other
     results = descend(torch.optim, "AdamW", {"lr": rate, "fused": True}, device, torch.float64,
-                      schedule_of(lr_scheduler, "ExponentialLR"))  # fmt: skip
+                      scheduler_of(lr_scheduler, "ExponentialLR"))  # fmt: skip
     return results.rates, rate
 
 
@@ -226,7 +226,7 @@ def test_optimizer_equals_torchs_on_the_gpu(name, options):
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_schedule_equals_the_cpu(name):
-    parity("SGD", {"lr": 0.05, "momentum": 0.9}, "cuda", torch.float64, schedule_of(lr_scheduler, name))
+    parity("SGD", {"lr": 0.05, "momentum": 0.9}, "cuda", torch.float64, scheduler_of(lr_scheduler, name))
 
 
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)

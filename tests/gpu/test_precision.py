@@ -65,8 +65,8 @@ def overflowing_run(device: str) -> tuple[int, int, float, bool, float]:
     torch.manual_seed(0)
     model = MLP(64)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
-    trainer = Trainer(model, optimizer, schedule=schedule, device=device, precision="fp16",
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    trainer = Trainer(model, optimizer, scheduler=scheduler, device=device, precision="fp16",
                       loss=lambda output, y: 1e3 * F.cross_entropy(output, y))  # fmt: skip
     left_out = 0
     train = TensorBatches(load("digits").train, 64, device=device)
@@ -179,7 +179,7 @@ def test_an_overflow_leaves_the_step_out_and_halves_the_scale():
     assert 0 < left_out < 12
     assert scale == 2**16 / 2**left_out
     assert finite
-    assert lr == pytest.approx(1e-6 * 0.5 ** (12 - left_out))  # the schedule waits, too
+    assert lr == pytest.approx(1e-6 * 0.5 ** (12 - left_out))  # the scheduler waits, too
 
 
 def test_a_scaled_loss_saves_small_gradients():

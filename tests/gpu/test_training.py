@@ -108,7 +108,7 @@ def stopped_and_resumed(device: str, folder, precision: str = "float32") -> tupl
             optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
             trainer = Trainer(
                 model, optimizer, device=device, precision=precision, clip=1.0, deterministic=True,
-                schedule=torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 30),
+                scheduler=torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 30),
                 callbacks=[EMA(0.9), EarlyStopping(5), Checkpoint(where)],
             )  # fmt: skip
             assert resume(trainer, where) == (limit == 30 and len(steps) == 2)

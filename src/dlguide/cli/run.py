@@ -1,4 +1,4 @@
-"""A run: from the settings to data, model, optimizer, schedule and trainer, and through it to the end."""
+"""A run: from the settings to data, model, optimizer, scheduler and trainer, and through it to the end."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Run:
         return result
 
     def make_trainer(self, callbacks: list[Any]) -> Trainer:
-        """Build model, batches, optimizer, schedule and trainer."""
+        """Build model, batches, optimizer, scheduler and trainer."""
         config = self.config
         torch.manual_seed(config.seed)  # the weights a model begins with
         with wrong_use():
@@ -104,7 +104,7 @@ class Run:
         return Trainer(
             model, optimizer,
             loss=functools.partial(F.cross_entropy, label_smoothing=config.label_smoothing),
-            schedule=make_schedule(config, optimizer, self._steps()),
+            scheduler=make_scheduler(config, optimizer, self._steps()),
             device=self.group.device, precision=config.precision, accumulate=config.accumulate, clip=config.clip,
             callbacks=callbacks, deterministic=config.deterministic, seed=config.seed,
         )  # fmt: skip
@@ -196,8 +196,8 @@ def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
     return made
 
 
-def make_schedule(config: Config, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler | None:
-    """Make the schedule of a configuration for a run of so many steps."""
+def make_scheduler(config: Config, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler | None:
+    """Make the scheduler of a configuration for a run of so many steps."""
     if config.schedule == "onecycle":
         rise = config.warmup or 0.3
         if rise * steps == 1:  # the first step is the top, and OneCycleLR would divide 0 by 0

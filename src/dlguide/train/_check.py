@@ -71,8 +71,8 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
             module.training = was_training
 
 
-def parts(model: nn.Module, optimizer: Optimizer, schedule: Any) -> None:
-    """Check that the loop can drive the optimizer, that it moves this model, and that the schedule moves it."""
+def parts(model: nn.Module, optimizer: Optimizer, scheduler: Any) -> None:
+    """Check that the loop can drive the optimizer, that it moves this model, and that the scheduler moves it."""
     if isinstance(optimizer, LBFGS):
         raise ValueError(
             "expected an optimizer that takes a step from one gradient, got LBFGS, which asks for the loss again within"
@@ -81,13 +81,13 @@ def parts(model: nn.Module, optimizer: Optimizer, schedule: Any) -> None:
     own = {id(p) for p in model.parameters()}
     if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
         raise ValueError("expected an optimizer made from model.parameters() of this model, got that of another one")
-    if isinstance(schedule, ReduceLROnPlateau):
+    if isinstance(scheduler, ReduceLROnPlateau):
         raise ValueError(
-            "expected a schedule that follows the steps, got ReduceLROnPlateau: step it with"
+            "expected a scheduler that follows the steps, got ReduceLROnPlateau: step it with"
             " trainer.logs['validation_loss'] in the on_epoch of a callback of your own"
         )
-    if schedule is not None and schedule.optimizer is not optimizer:
-        raise ValueError("expected a schedule made from this optimizer, but it moves another one")
+    if scheduler is not None and scheduler.optimizer is not optimizer:
+        raise ValueError("expected a scheduler made from this optimizer, but it moves another one")
 
 
 def limits(batches: Any, epochs: int | None, steps: int | None, batch: int) -> None:

@@ -20,7 +20,7 @@ from dlguide.train.history import History
 if TYPE_CHECKING:
     from dlguide.train.trainer import Trainer
 
-FORMAT = 1  # of what `capture` returns
+FORMAT = 2  # of what `capture` returns
 
 
 class Random:
@@ -112,7 +112,7 @@ def capture(trainer: Trainer) -> dict[str, Any]:
         "epoch": trainer.epoch, "batch": trainer.batch, "step": trainer.step,
         "model": model,
         "optimizer": optimizer,
-        "schedule": None if trainer.schedule is None else trainer.schedule.state_dict(),
+        "scheduler": None if trainer.scheduler is None else trainer.scheduler.state_dict(),
         "scaler": trainer.scaler.state_dict(),
         "random": trainer.random.now(), "random_at_epoch": trainer.random.at_epoch,
         "sums": trainer.sums.state_dict(),
@@ -127,15 +127,15 @@ def restore(trainer: Trainer, saved: Mapping[str, Any]) -> None:
     if saved.get("format") != FORMAT:
         raise ValueError(f"expected a state of format {FORMAT}, got {saved.get('format')}: another version wrote it")
     names = [type(callback).__name__ for callback in _with_state(trainer)]
-    if [name for name, _ in saved["callbacks"]] != names or (saved["schedule"] is None) != (trainer.schedule is None):
+    if [name for name, _ in saved["callbacks"]] != names or (saved["scheduler"] is None) != (trainer.scheduler is None):
         raise ValueError(
             f"expected the callbacks {[name for name, _ in saved['callbacks']]} and"
-            f" {'no' if saved['schedule'] is None else 'a'} schedule, as in the saved run, got {names} and"
-            f" {'no' if trainer.schedule is None else 'a'} schedule: build the trainer as it was built then"
+            f" {'no' if saved['scheduler'] is None else 'a'} scheduler, as in the saved run, got {names} and"
+            f" {'no' if trainer.scheduler is None else 'a'} scheduler: build the trainer as it was built then"
         )
     load_weights(trainer.model, trainer.optimizer, saved["model"], saved["optimizer"])
-    if trainer.schedule is not None:
-        trainer.schedule.load_state_dict(saved["schedule"])
+    if trainer.scheduler is not None:
+        trainer.scheduler.load_state_dict(saved["scheduler"])
     trainer.scaler.load_state_dict(saved["scaler"])
     trainer.epoch, trainer.batch, trainer.step = saved["epoch"], saved["batch"], saved["step"]
     trainer.random.saved, trainer.random.at_epoch = saved["random"], saved["random_at_epoch"]

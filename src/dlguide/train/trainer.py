@@ -48,7 +48,7 @@ class Trainer:
         model: called as `model(*inputs)`; moved to the device. `DistributedDataParallel` and FSDP2 models are welcome.
         optimizer: made from the parameters of this model.
         loss: called as `loss(output, y)`; gives the mean over the examples, a number.
-        schedule: made from this optimizer; it steps once after each step of the optimizer, not once per epoch.
+        scheduler: made from this optimizer; it steps once after each step of the optimizer, not once per epoch.
         device: `"auto"` (CUDA, else MPS, else CPU) or what `torch.device` takes.
         precision: `"float32"`, or autocast to `"bf16"` or `"fp16"`, for fp16 with a scaled loss (`GradScaler`).
         accumulate: batches in one step, at least 1.
@@ -104,7 +104,7 @@ class Trainer:
         optimizer: Optimizer,
         *,
         loss: Callable[[Any, Tensor], Tensor] = F.cross_entropy,
-        schedule: LRScheduler | None = None,
+        scheduler: LRScheduler | None = None,
         device: str | torch.device = "auto",
         precision: str = "float32",
         accumulate: int = 1,
@@ -118,9 +118,9 @@ class Trainer:
             raise ValueError(f"expected the precision 'float32', 'bf16' or 'fp16', got {precision!r}")
         if accumulate < 1 or (clip is not None and not clip > 0):
             raise ValueError(f"expected accumulate >= 1 and clip > 0 or none, got {accumulate} and {clip}")
-        check.parts(model, optimizer, schedule)
+        check.parts(model, optimizer, scheduler)
         self.device = choose_device(device)
-        self.model, self.optimizer, self.loss, self.schedule = model.to(self.device), optimizer, loss, schedule
+        self.model, self.optimizer, self.loss, self.scheduler = model.to(self.device), optimizer, loss, scheduler
         state.move(optimizer, self.device)
         self.dtype = PRECISIONS[precision]
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
@@ -237,9 +237,9 @@ class Trainer:
         left_out = self.scaler.get_scale() < scale  # the gradient of the scaled loss was too large for fp16
         if left_out and scale < 1:
             raise not_finite(self, f"the gradient is not finite {place}, and it is not the scale of the loss", group)
-        self.logs["lr"] = float(self.optimizer.param_groups[0]["lr"])  # a schedule may have it in a tensor
-        if self.schedule is not None and not left_out:
-            self.schedule.step()
+        self.logs["lr"] = float(self.optimizer.param_groups[0]["lr"])  # a scheduler may have it in a tensor
+        if self.scheduler is not None and not left_out:
+            self.scheduler.step()
         self.step += 1
         return stop
 

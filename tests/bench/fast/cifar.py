@@ -26,7 +26,7 @@ def train(seed: int, limit: int, epochs: float) -> dict[str, float]:
     optimizer = torch.optim.AdamW(trained, lr=0.01, weight_decay=0.02, fused=True)
     trainer = Trainer(
         model, optimizer, loss=partial(F.cross_entropy, label_smoothing=0.1), device="cpu",
-        schedule=warm_up_then_linear(optimizer, steps), precision="bf16",
+        scheduler=warm_up_then_linear(optimizer, steps), precision="bf16",
     )  # fmt: skip
     augment = Compose(RandomFlip(), RandomShift(2))
     batches = TensorBatches(TensorDataset(channels_last(x), y), BATCH, shuffle=True, seed=seed, augment=augment)

@@ -67,7 +67,7 @@ def main() -> None:
     steps = epochs * -(-len(examples) // batch)
     precision = "bf16" if options.model == "transformer" else "float32"
     trainer = Trainer(
-        model, optimizer, device="cpu", schedule=warm_up_then_linear(optimizer, steps, 0.1), precision=precision,
+        model, optimizer, device="cpu", scheduler=warm_up_then_linear(optimizer, steps, 0.1), precision=precision,
         clip=None if options.model == "bag" else 1.0,
     )  # fmt: skip
     train = SimilarLength(examples, batch, options.seed)

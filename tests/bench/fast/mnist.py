@@ -38,7 +38,7 @@ def train(seed: int, limit: int, epochs: float) -> dict[str, float]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.01, fused=True)
     trainer = Trainer(
         model, optimizer, loss=partial(F.cross_entropy, label_smoothing=0.1), device="cpu",
-        schedule=warm_up_then_linear(optimizer, steps), precision="bf16",
+        scheduler=warm_up_then_linear(optimizer, steps), precision="bf16",
     )  # fmt: skip
     batches = TensorBatches(TensorDataset(channels_last(x), y), BATCH, shuffle=True, seed=seed, augment=RandomShift(2))
     return timed(trainer, batches, TensorBatches(data.test, 1000), steps)

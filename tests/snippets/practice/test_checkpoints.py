@@ -22,7 +22,7 @@ def test_the_state_is_enough_wherever_the_run_stops(page, tmp_path, stop):
     assert torch.equal(other.train(40), expected)
 
 
-@pytest.mark.parametrize("left_out", ["model", "optimizer", "schedule", "random", "order"])
+@pytest.mark.parametrize("left_out", ["model", "optimizer", "scheduler", "random", "order"])
 def test_each_part_matters(page, tmp_path, left_out):
     names = page(PAGE)
     Run, path = names["Run"], tmp_path / "run.pt"

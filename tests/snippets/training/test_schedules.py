@@ -27,11 +27,11 @@ def descend(w, lr, slope, steps):
 def rates(make, steps=40, lr=0.7):
     """The learning rates of torch's schedule."""
     optimizer = SGD([torch.zeros(1, requires_grad=True)], lr=lr, momentum=0.9)
-    schedule, found = make(optimizer), []
+    scheduler, found = make(optimizer), []
     for _ in range(steps):
         found.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
-        schedule.step()
+        scheduler.step()
     return found
 
 
@@ -121,11 +121,11 @@ def test_one_cycle(formula):
 @pytest.mark.proves("plateau")
 def test_plateau(formula):
     optimizer = SGD([torch.zeros(1, requires_grad=True)], lr=0.7)
-    schedule = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.4, patience=0, min_lr=0.05)
-    schedule.step(1.0)
+    scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.4, patience=0, min_lr=0.05)
+    scheduler.step(1.0)
     for _ in range(5):
         before = optimizer.param_groups[0]["lr"]
-        schedule.step(1.0)
+        scheduler.step(1.0)
         formula("plateau").holds({r"\eta \leftarrow": optimizer.param_groups[0]["lr"], r"\eta": before, "f": 0.4,
                                   r"\eta_{\min}": 0.05})
 
@@ -239,7 +239,7 @@ def test_exercise_noam_rejects(wrong):
 
 def check_groups(build):
     body, head = nn.Linear(3, 2), nn.Linear(2, 1)
-    optimizer, schedule = build(body, head, 0.4)
+    optimizer, scheduler = build(body, head, 0.4)
     assert len(optimizer.param_groups) == 2
     for t in range(11):
         by_parameter = {p: group["lr"] for group in optimizer.param_groups for p in group["params"]}
@@ -248,7 +248,7 @@ def check_groups(build):
             for p in module.parameters():
                 assert math.isclose(by_parameter[p], factor * expected, abs_tol=1e-12)
         optimizer.step()
-        schedule.step()
+        scheduler.step()
 
 
 def test_exercise_groups(page):

@@ -3,7 +3,7 @@
 Each class holds its rule as plain arithmetic on one number: where both exist, the rate after t steps from the first
 rate (`_at`, the closed form) and from the rate before (`_next`, the recursion). The base class of PyTorch keeps the
 books (`step`, `get_last_lr`, `state_dict`, the warning about a wrong order of steps). PyTorch uses the recursion, so
-that schedules can be chained and a rate changed by hand is kept; so do these classes.
+that schedulers can be chained and a rate changed by hand is kept; so do these classes.
 """
 
 from dlguide.optim.lr_scheduler.cosine import CosineAnnealingLR, CosineAnnealingWarmRestarts

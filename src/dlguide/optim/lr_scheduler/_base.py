@@ -1,4 +1,4 @@
-"""What the schedules share: asking the rule for every parameter group, and checks of what the caller passes."""
+"""What the schedulers share: asking the rule for every parameter group, and checks of what the caller passes."""
 
 from __future__ import annotations
 
