@@ -12,8 +12,8 @@ from torch import nn
 x, y = (t[:200] for t in load("digits").train.tensors)
 
 
-def new_model(classes=10):
-    first, last = nn.Linear(64, 32), nn.Linear(32, classes)
+def new_model(num_classes=10):
+    first, last = nn.Linear(64, 32), nn.Linear(32, num_classes)
     return nn.Sequential(nn.Flatten(), first, nn.ReLU(), nn.Dropout(0.3), last)
 
 
@@ -247,7 +247,7 @@ except RuntimeError as error:
 # --8<-- [end:strict]
 
 # --8<-- [start:loose]
-mine = new_model(classes=3)
+mine = new_model(num_classes=3)
 shapes = {name: t.shape for name, t in mine.state_dict().items()}
 fitting = {name: t for name, t in best.items() if t.shape == shapes[name]}
 result = mine.load_state_dict(fitting, strict=False)

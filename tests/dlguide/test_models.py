@@ -117,7 +117,7 @@ def test_full_lengths_change_nothing():
         (lambda: MLP(64, "32"), r"expected a list of sizes as hidden, such as \[64\], got '32'"),
         (lambda: MLP(64, (32, 0)), r"expected a whole number of at least 1 as hidden\[1\], got 0"),
         (lambda: MLP(64, (True,)), r"expected a whole number of at least 1 as hidden\[0\], got True"),
-        (lambda: MLP(64, classes=0), "expected a whole number of at least 1 as classes, got 0"),
+        (lambda: MLP(64, num_classes=0), "expected a whole number of at least 1 as num_classes, got 0"),
         (lambda: CNN(channels=8), r"expected a list of 2 sizes as channels, such as \[64, 64\], got 8"),
         (lambda: CNN(channels=(8,)), r"expected a list of 2 sizes as channels, such as \[64, 64\], got \(8,\)"),
         (lambda: CNN(channels=(8, 2.5)), r"expected a whole number of at least 1 as channels\[1\], got 2.5"),

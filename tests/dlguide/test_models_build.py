@@ -151,6 +151,6 @@ def test_every_entry_is_described():
         assert entry.description, name
         assert entry.description[0].islower(), name
         assert set(entry.data) <= {"pictures", "rows", "numbers", "text"}
-        assert "classes" in entry.options()
+        assert "num_classes" in entry.options()
     assert MODELS["resnet"].options()["depth"] == 18
     assert "hidden" not in MODELS["linear"].options()

@@ -96,7 +96,7 @@ def test_zero_branches_start_every_block_with_a_plain_shortcut_as_the_identity()
 
 
 def test_resnet18_is_torchvisions_parameter_for_parameter():
-    ours, theirs = ResNet(18, classes=1000, stem="imagenet"), torchvision_models.resnet18()
+    ours, theirs = ResNet(18, num_classes=1000, stem="imagenet"), torchvision_models.resnet18()
     assert count(ours) == count(theirs) == 11_689_512
     source, target = theirs.state_dict(), ours.state_dict()
     assert [v.shape for v in source.values()] == [v.shape for v in target.values()]
@@ -112,7 +112,8 @@ def test_resnet18_is_torchvisions_parameter_for_parameter():
 
 def test_resnet34_has_torchvisions_number_of_parameters():
     with torch.device("meta"):
-        assert count(ResNet(34, classes=1000, stem="imagenet")) == count(torchvision_models.resnet34()) == 21_797_672
+        ours, theirs = ResNet(34, num_classes=1000, stem="imagenet"), torchvision_models.resnet34()
+        assert count(ours) == count(theirs) == 21_797_672
 
 
 @pytest.mark.parametrize("depth", [8, 20, 56])
@@ -233,7 +234,7 @@ def test_pretrained_takes_the_weights_of_a_file_and_freezes_all_but_the_head(tmp
     torch.manual_seed(0)
     theirs = torchvision_models.resnet18(num_classes=7)
     torch.save(theirs.state_dict(), tmp_path / "weights.pt")
-    model = pretrained("resnet18", classes=3, weights=tmp_path / "weights.pt")
+    model = pretrained("resnet18", num_classes=3, weights=tmp_path / "weights.pt")
     features = nn.Sequential(*list(theirs.children())[:-1], nn.Flatten()).eval()
     x = random(2, 3, 64, 64, dtype=torch.float32)
     torch.testing.assert_close(model.body(x), features(x))
@@ -258,7 +259,7 @@ def test_the_last_linear_layer_is_found_in_other_networks(name, tmp_path, monkey
     with torch.device("meta"):
         full = get_model(name)
         monkeypatch.setattr(torchvision_models, "get_model", lambda n, weights: get_model(n))
-        model = pretrained(name, classes=3)
+        model = pretrained(name, num_classes=3)
         assert model.head.in_features == [m for m in full.modules() if isinstance(m, nn.Linear)][-1].in_features
         assert count(model.body) == count(full) - 1000 * model.head.in_features - 1000
         if name != "vit_b_32":  # which takes 224 x 224 only
@@ -266,7 +267,7 @@ def test_the_last_linear_layer_is_found_in_other_networks(name, tmp_path, monkey
 
 
 def test_grey_pictures_are_shown_as_three_equal_channels():
-    model = Transfer(nn.Flatten(), features=48, classes=2).double()
+    model = Transfer(nn.Flatten(), features=48, num_classes=2).double()
     x = random(3, 1, 4, 4)
     torch.testing.assert_close(model(x), model(x.repeat(1, 3, 1, 1)))
 
@@ -291,7 +292,7 @@ def saved(path, content):
 def test_a_wrong_name_or_file_gets_one_sentence(make, error, sentence, tmp_path):
     name, file = make(tmp_path)
     with pytest.raises(error, match=sentence) as caught:
-        pretrained(name, classes=3, weights=file)
+        pretrained(name, num_classes=3, weights=file)
     assert "\n" not in str(caught.value)
 
 
@@ -301,7 +302,7 @@ def test_a_truncated_file_gets_one_sentence(tmp_path):
     for size in (0, 10, 1000, len(whole) - 100):
         file.write_bytes(whole[:size])
         with pytest.raises(ValueError, match=r"a\.pt is damaged") as caught:
-            pretrained("mobilenet_v3_small", classes=3, weights=file)
+            pretrained("mobilenet_v3_small", num_classes=3, weights=file)
         assert "\n" not in str(caught.value)
 
 
@@ -311,7 +312,7 @@ def test_without_a_network_the_sentence_says_how_to_bring_the_weights(monkeypatc
 
     monkeypatch.setattr(torchvision_models, "get_model", offline)
     with pytest.raises(ConnectionError, match=r"of resnet18 cannot be downloaded \(no route to host\): give weights="):
-        pretrained("resnet18", classes=3)
+        pretrained("resnet18", num_classes=3)
 
 
 # What they say

@@ -30,7 +30,7 @@ MODEL_CASES = [
     model("BasicBlock", lambda: models.BasicBlock(1, 4, stride=2), PICTURES),
     model("VGG", lambda: models.VGG(11, (1, 12, 12), width=8).eval(), PICTURES),
     model("SpeedyNet", lambda: models.SpeedyNet((1, 12, 12), widths=(8, 16, 16)), PICTURES),
-    model("Transfer", lambda: models.Transfer(models.CNN((3, 12, 12), classes=16), 16, 10), (4, 3, 12, 12)),
+    model("Transfer", lambda: models.Transfer(models.CNN((3, 12, 12), num_classes=16), 16, 10), (4, 3, 12, 12)),
     model("Autoencoder", lambda: models.Autoencoder((1, 12, 12)), PICTURES),
     model("VAE", lambda: models.VAE((1, 12, 12)).eval(), PICTURES),  # evaluation draws nothing
     *[model("RNNClassifier", partial(models.RNNClassifier, cell), ROWS, note=cell) for cell in ("RNN", "LSTM", "GRU")],

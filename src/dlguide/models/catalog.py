@@ -43,7 +43,7 @@ class Entry(NamedTuple):
 
         ``` {.text .output}
         recurrent network with LSTM cells ('rows', 'text')
-        {'in_features': 64, 'hidden': (128,), 'classes': 10}
+        {'in_features': 64, 'hidden': (128,), 'num_classes': 10}
         ```
     """
 
@@ -64,11 +64,11 @@ class Entry(NamedTuple):
 
 
 def _flat(data: Splits) -> dict[str, Any]:
-    return {"in_features": data.train.tensors[0][0].numel(), "classes": len(data.classes)}
+    return {"in_features": data.train.tensors[0][0].numel(), "num_classes": len(data.classes)}
 
 
 def _shape(data: Splits) -> dict[str, Any]:
-    return {"in_shape": tuple(data.train.tensors[0].shape[1:]), "classes": len(data.classes)}
+    return {"in_shape": tuple(data.train.tensors[0].shape[1:]), "num_classes": len(data.classes)}
 
 
 def _padded(data: Splits) -> dict[str, Any]:
@@ -79,12 +79,12 @@ def _padded(data: Splits) -> dict[str, Any]:
 def _channels(data: Splits) -> dict[str, Any]:
     x = data.train.tensors[0]
     stem = "imagenet" if min(x.shape[2:]) > 64 else "cifar"
-    return {"in_channels": x.shape[1], "classes": len(data.classes), "stem": stem}
+    return {"in_channels": x.shape[1], "num_classes": len(data.classes), "stem": stem}
 
 
 def _words(data: Splits) -> dict[str, Any]:
     assert data.vocabulary is not None
-    return {"vocabulary": len(data.vocabulary), "classes": len(data.classes)}
+    return {"vocabulary": len(data.vocabulary), "num_classes": len(data.classes)}
 
 
 def _positions(data: Splits) -> dict[str, Any]:
@@ -95,15 +95,17 @@ def _positions(data: Splits) -> dict[str, Any]:
 def _sequences(data: Splits) -> dict[str, Any]:
     if _kind(data) == "text":
         return {**_words(data), "input_size": 64}
-    return {"input_size": data.train.tensors[0].shape[2], "classes": len(data.classes)}
+    return {"input_size": data.train.tensors[0].shape[2], "num_classes": len(data.classes)}
 
 
 def _classes(data: Splits) -> dict[str, Any]:
-    return {"classes": len(data.classes)}
+    return {"num_classes": len(data.classes)}
 
 
-def _network(network: str = "resnet18", classes: int = 10, weights: str | None = None, freeze: bool = True) -> Transfer:
-    return pretrained(network, classes, weights, freeze)
+def _network(
+    network: str = "resnet18", num_classes: int = 10, weights: str | None = None, freeze: bool = True
+) -> Transfer:
+    return pretrained(network, num_classes, weights, freeze)
 
 
 _ANY, _SEQUENCES = ("pictures", "rows", "numbers"), ("rows", "text")

@@ -8,7 +8,7 @@ from dlguide.models._check import check_list, check_pictures, check_sizes
 
 
 class LeNet(nn.Module):
-    r"""Two convolutions with 6 and 16 kernels of 5 x 5, then linear layers with 120, 84 and `classes` units.
+    r"""Two convolutions with 6 and 16 kernels of 5 x 5, then linear layers with 120, 84 and `num_classes` units.
 
     A 5 x 5 kernel with padding $p$ turns $H$ pixels into $H + 2p - 4$, and each pooling halves them (rounding down):
 
@@ -22,7 +22,7 @@ class LeNet(nn.Module):
 
     Args:
         in_shape: shape of one picture `(channels, H, W)`.
-        classes: number of classes.
+        num_classes: number of classes.
         padding: rows and columns of zeros around the input of each convolution, at least 0.
 
     Raises:
@@ -48,10 +48,10 @@ class LeNet(nn.Module):
         - [torch.nn.Conv2d](https://docs.pytorch.org/docs/stable/generated/torch.nn.Conv2d.html)
     """
 
-    def __init__(self, in_shape: tuple[int, int, int] = (3, 32, 32), classes: int = 10, padding: int = 0) -> None:
+    def __init__(self, in_shape: tuple[int, int, int] = (3, 32, 32), num_classes: int = 10, padding: int = 0) -> None:
         super().__init__()
         c, *size = in_shape
-        check_sizes(channels=c, classes=classes)
+        check_sizes(channels=c, num_classes=num_classes)
         if padding < 0:
             raise ValueError(f"expected a padding of at least 0, got {padding}")
         h, w = ((((pixels + 2 * padding - 4) // 2) + 2 * padding - 4) // 2 for pixels in size)
@@ -67,8 +67,9 @@ class LeNet(nn.Module):
             nn.Conv2d(6, 16, 5, padding=padding), nn.ReLU(), nn.MaxPool2d(2),  # [N, 16, H2, W2]
         )  # fmt: skip
         self.head = nn.Sequential(
-            nn.Flatten(1), nn.Linear(16 * h * w, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, classes)
-        )
+            nn.Flatten(1), nn.Linear(16 * h * w, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(),
+            nn.Linear(84, num_classes),
+        )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify a batch of pictures.
@@ -77,7 +78,7 @@ class LeNet(nn.Module):
             x: `[N, *in_shape]`, float.
 
         Returns:
-            Logits `[N, classes]`.
+            Logits `[N, num_classes]`.
         """
         check_pictures(x, self.in_shape, "LeNet")
         return self.head(self.features(x))
@@ -94,7 +95,7 @@ class CNN(nn.Module):
         in_shape: shape of one picture `(channels, H, W)`, with H and W at least 4.
         channels: number of filters in the first and in the second convolution.
         hidden: width of the hidden linear layer.
-        classes: number of classes.
+        num_classes: number of classes.
 
     Raises:
         ValueError: a picture smaller than 4 x 4, sizes below 1, or a forward pass with pictures of another shape.
@@ -124,14 +125,14 @@ class CNN(nn.Module):
         in_shape: tuple[int, int, int] = (1, 8, 8),
         channels: tuple[int, int] = (32, 64),
         hidden: int = 128,
-        classes: int = 10,
+        num_classes: int = 10,
     ) -> None:
         super().__init__()
         c, height, width = in_shape
         if min(height, width) < 4:
             raise ValueError(f"expected at least 4 x 4 pixels, got {height} x {width}: two poolings leave nothing")
         check_list("channels", channels, 2)
-        check_sizes(hidden=hidden, classes=classes)
+        check_sizes(hidden=hidden, num_classes=num_classes)
         self.in_shape = tuple(in_shape)
         first, second = channels
         flat = second * (height // 4) * (width // 4)
@@ -139,7 +140,7 @@ class CNN(nn.Module):
             nn.Conv2d(c, first, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # [N, 32, H/2, W/2]
             nn.Conv2d(first, second, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # [N, 64, H/4, W/4]
         )  # fmt: skip
-        self.head = nn.Sequential(nn.Flatten(1), nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, classes))
+        self.head = nn.Sequential(nn.Flatten(1), nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, num_classes))
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify a batch of pictures.
@@ -148,7 +149,7 @@ class CNN(nn.Module):
             x: `[N, *in_shape]`, float.
 
         Returns:
-            Logits `[N, classes]`.
+            Logits `[N, num_classes]`.
         """
         check_pictures(x, self.in_shape, "CNN")
         return self.head(self.features(x))

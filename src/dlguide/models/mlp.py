@@ -22,7 +22,7 @@ class MLP(nn.Module):
     Args:
         in_features: numbers in one example after flattening: 64 for 8 x 8 pixels, 784 for 28 x 28.
         hidden: width of each hidden layer; `()` gives a linear classifier.
-        classes: number of classes.
+        num_classes: number of classes.
 
     Raises:
         ValueError: sizes below 1, or the input of a forward pass does not flatten to `in_features` numbers.
@@ -47,16 +47,16 @@ class MLP(nn.Module):
         - [torch.flatten](https://docs.pytorch.org/docs/stable/generated/torch.flatten.html)
     """
 
-    def __init__(self, in_features: int = 64, hidden: Sequence[int] = (128,), classes: int = 10) -> None:
+    def __init__(self, in_features: int = 64, hidden: Sequence[int] = (128,), num_classes: int = 10) -> None:
         super().__init__()
-        check_sizes(in_features=in_features, classes=classes)
+        check_sizes(in_features=in_features, num_classes=num_classes)
         check_list("hidden", hidden)
         self.in_features = in_features
         widths = [in_features, *hidden]
         layers: list[nn.Module] = []
         for a, b in pairwise(widths):
             layers += [nn.Linear(a, b), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], classes))
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], num_classes))
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify a batch.
@@ -65,7 +65,7 @@ class MLP(nn.Module):
             x: `[N, ...]`, float; whatever follows N is flattened to `in_features` numbers.
 
         Returns:
-            Logits `[N, classes]`.
+            Logits `[N, num_classes]`.
         """
         h = x.flatten(1)  # [N, ...] -> [N, in_features]; the batch stays what it is
         if h.shape[1] != self.in_features:

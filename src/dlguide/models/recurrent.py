@@ -23,7 +23,7 @@ class RNNClassifier(nn.Module):
         cell: `"RNN"` (tanh), `"LSTM"` or `"GRU"`.
         input_size: numbers in one step of the sequence; with `vocabulary`, the width of the embedding.
         hidden_size: numbers in the hidden state.
-        classes: number of classes.
+        num_classes: number of classes.
         num_layers: recurrent layers on top of each other.
         vocabulary: number of ids, 0 being padding; None for sequences of numbers.
         bidirectional: read in both directions.
@@ -44,7 +44,7 @@ class RNNClassifier(nn.Module):
             recurrent = sum(p.numel() for p in model.rnn.parameters())
             print(cell, model(x).shape, recurrent)
 
-        text = RNNClassifier("LSTM", 32, classes=2, vocabulary=100)
+        text = RNNClassifier("LSTM", 32, num_classes=2, vocabulary=100)
         print(text(torch.tensor([[5, 9, 2], [7, 0, 0]]), torch.tensor([3, 1])).shape)
         ```
 
@@ -66,7 +66,7 @@ class RNNClassifier(nn.Module):
         cell: str = "LSTM",
         input_size: int = 8,
         hidden_size: int = 64,
-        classes: int = 10,
+        num_classes: int = 10,
         num_layers: int = 1,
         vocabulary: int | None = None,
         bidirectional: bool = False,
@@ -76,12 +76,12 @@ class RNNClassifier(nn.Module):
         cells: dict[str, type[nn.RNN | nn.LSTM | nn.GRU]] = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
         if cell not in cells:
             raise ValueError(f"expected the cell 'RNN', 'LSTM' or 'GRU', got {cell!r}")
-        check_sizes(input_size=input_size, hidden_size=hidden_size, classes=classes, num_layers=num_layers)
+        check_sizes(input_size=input_size, hidden_size=hidden_size, num_classes=num_classes, num_layers=num_layers)
         check_share("dropout", dropout)
         self.embedding = None if vocabulary is None else nn.Embedding(vocabulary, input_size, padding_idx=0)
         self.rnn = cells[cell](input_size, hidden_size, num_layers, batch_first=True, bidirectional=bidirectional)
         self.dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(2 * hidden_size if bidirectional else hidden_size, classes)
+        self.out = nn.Linear(2 * hidden_size if bidirectional else hidden_size, num_classes)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Classify a batch of sequences.
@@ -91,7 +91,7 @@ class RNNClassifier(nn.Module):
             lengths: `[N]`, int64, in `[1, T]`: how many steps of each sequence are real; all of them if not given.
 
         Returns:
-            Logits `[N, classes]`.
+            Logits `[N, num_classes]`.
         """
         if self.embedding is not None:
             check_ids(x, self.embedding.num_embeddings)

@@ -82,7 +82,7 @@ class ResNet(nn.Module):
     Args:
         depth: 18, 34, or $6n + 2$.
         in_channels: channels of a picture; height and width are free.
-        classes: number of classes.
+        num_classes: number of classes.
         stem: `"cifar"`, a 3 x 3 convolution, for pictures up to about 64 pixels; `"imagenet"`, a 7 x 7 convolution and
             a pooling with stride 2 each, for pictures of about 224.
         zero_branches: start with every branch at 0, so that all blocks with the identity as their shortcut begin as the
@@ -96,7 +96,7 @@ class ResNet(nn.Module):
         import torch
         from dlguide.models import ResNet
 
-        for model in (ResNet(20), ResNet(18, classes=1000, stem="imagenet")):
+        for model in (ResNet(20), ResNet(18, num_classes=1000, stem="imagenet")):
             print(sum(p.numel() for p in model.parameters()), model(torch.zeros(2, 3, 40, 40)).shape)
         ```
 
@@ -115,12 +115,12 @@ class ResNet(nn.Module):
         self,
         depth: int = 18,
         in_channels: int = 3,
-        classes: int = 10,
+        num_classes: int = 10,
         stem: str = "cifar",
         zero_branches: bool = False,
     ) -> None:
         super().__init__()
-        check_sizes(depth=depth, in_channels=in_channels, classes=classes)
+        check_sizes(depth=depth, in_channels=in_channels, num_classes=num_classes)
         if depth in (18, 34):
             blocks, widths = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3]}[depth], [64, 128, 256, 512]
         elif depth >= 8 and depth % 6 == 2:
@@ -144,7 +144,7 @@ class ResNet(nn.Module):
             for i in range(count):
                 self.blocks.append(BasicBlock(before, width, stride=2 if stage and i == 0 else 1))
                 before = width
-        self.head = nn.Linear(before, classes)
+        self.head = nn.Linear(before, num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):  # keeps the variance of gradients from layer to layer
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -158,7 +158,7 @@ class ResNet(nn.Module):
             x: `[N, in_channels, H, W]`, float.
 
         Returns:
-            Logits `[N, classes]`.
+            Logits `[N, num_classes]`.
         """
         check_channels(x, self.in_channels, "ResNet")
         h = self.blocks(self.stem(x))  # [N, widths[-1], H', W']

@@ -23,7 +23,7 @@ class SpeedyNet(nn.Module):
 
     Args:
         in_shape: shape of one picture `(channels, H, W)`, 9 x 9 or larger.
-        classes: number of classes.
+        num_classes: number of classes.
         widths: channels of the three stages.
         scale: what the logits are multiplied by.
 
@@ -55,13 +55,13 @@ class SpeedyNet(nn.Module):
     def __init__(
         self,
         in_shape: tuple[int, int, int] = (3, 32, 32),
-        classes: int = 10,
+        num_classes: int = 10,
         widths: tuple[int, int, int] = (64, 256, 256),
         scale: float = 1 / 9,
     ) -> None:
         super().__init__()
         c, h, w = in_shape
-        check_sizes(channels=c, classes=classes)
+        check_sizes(channels=c, num_classes=num_classes)
         check_list("widths", widths, 3)
         if min(h, w) < 9:
             raise ValueError(
@@ -80,7 +80,7 @@ class SpeedyNet(nn.Module):
                 norm.weight.requires_grad_(False)
                 self.stages.extend([convolution, nn.MaxPool2d(2) if i == 0 else nn.Identity(), norm, nn.GELU()])
             before = width
-        self.head = nn.Linear(before, classes, bias=False)
+        self.head = nn.Linear(before, num_classes, bias=False)
 
     @torch.no_grad()
     def whiten(self, x: Tensor, epsilon: float = 5e-4) -> None:
@@ -107,7 +107,7 @@ class SpeedyNet(nn.Module):
             x: `[N, *in_shape]`, float.
 
         Returns:
-            Logits `[N, classes]`.
+            Logits `[N, num_classes]`.
         """
         check_pictures(x, self.in_shape, "SpeedyNet")
         h = self.stages(self.whitening(x))  # [N, widths[-1], H', W']

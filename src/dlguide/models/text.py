@@ -24,7 +24,7 @@ class TextCNN(nn.Module):
 
     Args:
         vocabulary: number of ids, 0 being padding.
-        classes: number of classes.
+        num_classes: number of classes.
         embedding: numbers in the embedding of a word.
         widths: the window widths $k$.
         filters: filters for each width.
@@ -38,7 +38,7 @@ class TextCNN(nn.Module):
         import torch
         from dlguide.models import TextCNN
 
-        model = TextCNN(vocabulary=50, classes=2)
+        model = TextCNN(vocabulary=50, num_classes=2)
         ids = torch.tensor([[4, 8, 15, 16], [23, 42, 0, 0]])
         print(model(ids, lengths=torch.tensor([4, 2])).shape)
         ```
@@ -54,14 +54,14 @@ class TextCNN(nn.Module):
     def __init__(
         self,
         vocabulary: int,
-        classes: int = 2,
+        num_classes: int = 2,
         embedding: int = 128,
         widths: Sequence[int] = (3, 4, 5),
         filters: int = 100,
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        check_sizes(vocabulary=vocabulary, classes=classes, embedding=embedding, filters=filters)
+        check_sizes(vocabulary=vocabulary, num_classes=num_classes, embedding=embedding, filters=filters)
         check_list("widths", widths)
         check_sizes(**{"number of widths": len(widths)})
         check_share("dropout", dropout)
@@ -69,7 +69,7 @@ class TextCNN(nn.Module):
         self.embedding = nn.Embedding(vocabulary, embedding, padding_idx=0)
         self.convolutions = nn.ModuleList(nn.Conv1d(embedding, filters, width) for width in widths)
         self.dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(filters * len(widths), classes)
+        self.out = nn.Linear(filters * len(widths), num_classes)
 
     def forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Classify a batch of texts.
@@ -79,7 +79,7 @@ class TextCNN(nn.Module):
             lengths: `[N]`, int64, in `[1, T]`: how many ids of each text are real; all of them if not given.
 
         Returns:
-            Logits `[N, classes]`.
+            Logits `[N, num_classes]`.
         """
         check_ids(ids, self.embedding.num_embeddings)
         real = real_positions(ids, lengths)[:, None]  # [N, 1, T]
@@ -103,7 +103,7 @@ class BagOfNgrams(nn.Module):
 
     Args:
         vocabulary: number of ids, 0 being padding.
-        classes: number of classes.
+        num_classes: number of classes.
         embedding: numbers in an embedding.
         buckets: rows for pairs; 0 leaves pairs out.
         sparse: give the table a sparse gradient, for `torch.optim.SGD` or `SparseAdam`: a step then takes as long as
@@ -136,15 +136,15 @@ class BagOfNgrams(nn.Module):
     """
 
     def __init__(
-        self, vocabulary: int, classes: int = 2, embedding: int = 16, buckets: int = 2**16, sparse: bool = False
+        self, vocabulary: int, num_classes: int = 2, embedding: int = 16, buckets: int = 2**16, sparse: bool = False
     ) -> None:
         super().__init__()
-        check_sizes(vocabulary=vocabulary, classes=classes, embedding=embedding)
+        check_sizes(vocabulary=vocabulary, num_classes=num_classes, embedding=embedding)
         if buckets < 0:
             raise ValueError(f"expected at least 0 buckets for pairs of words, got {buckets}")
         self.vocabulary, self.buckets = vocabulary, buckets
         self.bag = nn.EmbeddingBag(vocabulary + buckets, embedding, mode="mean", padding_idx=0, sparse=sparse)
-        self.out = nn.Linear(embedding, classes)
+        self.out = nn.Linear(embedding, num_classes)
         nn.init.uniform_(self.bag.weight, -1 / embedding, 1 / embedding)  # a rare pair must not shout
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
@@ -157,7 +157,7 @@ class BagOfNgrams(nn.Module):
             lengths: `[N]`, int64, in `[1, T]`: how many ids of each text are real; all but the zeros if not given.
 
         Returns:
-            Logits `[N, classes]`.
+            Logits `[N, num_classes]`.
         """
         check_ids(ids, self.vocabulary)
         words = ids.masked_fill(~real_positions(ids, lengths), 0)

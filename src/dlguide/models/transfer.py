@@ -26,7 +26,7 @@ class Transfer(nn.Module):
     Args:
         body: maps pictures to features `[N, F]`.
         features: F.
-        classes: number of classes.
+        num_classes: number of classes.
 
     Example:
         ```python
@@ -34,7 +34,8 @@ class Transfer(nn.Module):
         from torch import nn
         from dlguide.models import Transfer
 
-        model = Transfer(nn.Sequential(nn.Flatten(), nn.Linear(3 * 16, 5), nn.BatchNorm1d(5)), features=5, classes=2)
+        body = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16, 5), nn.BatchNorm1d(5))
+        model = Transfer(body, features=5, num_classes=2)
         model.freeze()
         print([name for name, p in model.named_parameters() if p.requires_grad])
         print(model.train().body.training, model(torch.zeros(4, 1, 4, 4)).shape)
@@ -49,9 +50,9 @@ class Transfer(nn.Module):
         - Yosinski et al. 2014, arXiv:1411.1792 (how transferable are features)
     """
 
-    def __init__(self, body: nn.Module, features: int, classes: int) -> None:
+    def __init__(self, body: nn.Module, features: int, num_classes: int) -> None:
         super().__init__()
-        self.body, self.head, self.frozen = body, nn.Linear(features, classes), False
+        self.body, self.head, self.frozen = body, nn.Linear(features, num_classes), False
 
     def freeze(self, frozen: bool = True) -> None:
         """Keep the body as it is, or let it learn again.
@@ -84,7 +85,7 @@ class Transfer(nn.Module):
             x: `[N, 3, H, W]` or `[N, 1, H, W]`, float, normalized as for the body.
 
         Returns:
-            Logits `[N, classes]`.
+            Logits `[N, num_classes]`.
         """
         if x.dim() != 4 or x.shape[1] not in (1, 3):
             raise ValueError(f"expected pictures [N, 3, H, W] or [N, 1, H, W], got {list(x.shape)}: reshape them")
@@ -92,13 +93,13 @@ class Transfer(nn.Module):
 
 
 def pretrained(
-    name: str, classes: int, weights: str | os.PathLike[str] | None = None, freeze: bool = True
+    name: str, num_classes: int, weights: str | os.PathLike[str] | None = None, freeze: bool = True
 ) -> Transfer:
     """Take one of torchvision's classifiers with its weights and give it a new last layer.
 
     Args:
         name: as in torchvision: `"resnet18"`, `"mobilenet_v3_small"`, `"vit_b_16"`.
-        classes: number of classes of the new layer.
+        num_classes: number of classes of the new layer.
         weights: file with a `state_dict` of that network, its last layer with any number of classes; None lets
             torchvision download its own (needs a network).
         freeze: train the new layer only.
@@ -123,7 +124,7 @@ def pretrained(
         with TemporaryDirectory() as folder:  # stands for weights that were downloaded somewhere else
             file = Path(folder) / "resnet18.pt"
             torch.save(torchvision.models.resnet18().state_dict(), file)
-            model = pretrained("resnet18", classes=5, weights=file)
+            model = pretrained("resnet18", num_classes=5, weights=file)
         print(model(torch.zeros(2, 3, 64, 64)).shape)
         print(sum(p.numel() for p in model.parameters() if p.requires_grad))
         ```
@@ -160,7 +161,7 @@ def pretrained(
     body.set_submodule(last_name, nn.Identity())
     if weights is not None:
         _load_body(body, _read(path := Path(weights).expanduser()), f"{last_name}.", name, path)
-    model = Transfer(body, last.in_features, classes)
+    model = Transfer(body, last.in_features, num_classes)
     model.freeze(freeze)
     return model
 

@@ -146,7 +146,7 @@ class TransformerClassifier(nn.Module):
 
     Args:
         vocabulary: number of ids, 0 being padding.
-        classes: number of classes.
+        num_classes: number of classes.
         width: numbers at each position.
         heads: heads of the attention; divides `width`.
         depth: number of blocks.
@@ -178,7 +178,7 @@ class TransformerClassifier(nn.Module):
     def __init__(
         self,
         vocabulary: int,
-        classes: int = 2,
+        num_classes: int = 2,
         width: int = 128,
         heads: int = 4,
         depth: int = 2,
@@ -186,13 +186,13 @@ class TransformerClassifier(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        check_sizes(vocabulary=vocabulary, classes=classes, width=width, depth=depth, max_length=max_length)
+        check_sizes(vocabulary=vocabulary, num_classes=num_classes, width=width, depth=depth, max_length=max_length)
         self.embedding = nn.Embedding(vocabulary, width, padding_idx=0)
         self.positions = nn.Embedding(max_length, width)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Block(width, heads, dropout=dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
-        self.out = nn.Linear(width, classes)
+        self.out = nn.Linear(width, num_classes)
         for table in (self.embedding, self.positions):
             nn.init.normal_(table.weight, std=0.02)
 
@@ -204,7 +204,7 @@ class TransformerClassifier(nn.Module):
             lengths: `[N]`, int64, in `[1, T]`: how many ids of each text are real; all of them if not given.
 
         Returns:
-            Logits `[N, classes]`.
+            Logits `[N, num_classes]`.
         """
         check_ids(ids, self.embedding.num_embeddings)
         if ids.shape[1] > self.positions.num_embeddings:

@@ -26,7 +26,7 @@ class VGG(nn.Module):
     Args:
         depth: 11, 13, 16 or 19.
         in_shape: shape of one picture `(channels, H, W)`.
-        classes: number of classes.
+        num_classes: number of classes.
         width: channels of the first stack; the others have 2, 4, 8 and 8 times as many. The paper has 64.
 
     Raises:
@@ -54,13 +54,13 @@ class VGG(nn.Module):
     """
 
     def __init__(
-        self, depth: int = 11, in_shape: tuple[int, int, int] = (3, 32, 32), classes: int = 10, width: int = 64
+        self, depth: int = 11, in_shape: tuple[int, int, int] = (3, 32, 32), num_classes: int = 10, width: int = 64
     ) -> None:
         super().__init__()
         if depth not in _STACKS:
             raise ValueError(f"expected a depth of 11, 13, 16 or 19, got {depth}")
         before, height, pixels = in_shape
-        check_sizes(channels=before, height=height, pixels_across=pixels, classes=classes, width=width)
+        check_sizes(channels=before, height=height, pixels_across=pixels, num_classes=num_classes, width=width)
         self.in_shape = tuple(in_shape)
         side = min(height, pixels)
         self.features = nn.Sequential()
@@ -74,7 +74,7 @@ class VGG(nn.Module):
             if side >= 2:
                 self.features.append(nn.MaxPool2d(2))
                 side //= 2
-        self.head = nn.Linear(before, classes)
+        self.head = nn.Linear(before, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify a batch of pictures.
@@ -83,7 +83,7 @@ class VGG(nn.Module):
             x: `[N, *in_shape]`, float.
 
         Returns:
-            Logits `[N, classes]`.
+            Logits `[N, num_classes]`.
         """
         check_pictures(x, self.in_shape, "VGG")
         return self.head(self.features(x).mean((2, 3)))
