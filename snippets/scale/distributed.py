@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 
-def launch(script, world):
+def launch(script, world_size):
     """Run script() in so many processes, as torchrun does; return their answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -20,7 +20,7 @@ def launch(script, world):
 
     def work(rank):
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank),
-                       "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1",
+                       "WORLD_SIZE": str(world_size), "MASTER_ADDR": "127.0.0.1",
                        "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
         torch.set_num_threads(1)
         try:
@@ -28,7 +28,7 @@ def launch(script, world):
         except Exception as error:
             answers.put((rank, error))
 
-    workers = [context.Process(target=work, args=(rank,)) for rank in range(world)]
+    workers = [context.Process(target=work, args=(rank,)) for rank in range(world_size)]
     for worker in workers:
         worker.start()
     found = dict(answers.get() for _ in workers)
@@ -37,7 +37,7 @@ def launch(script, world):
     for answer in found.values():
         if isinstance(answer, Exception):
             raise answer
-    return [found[rank] for rank in range(world)]
+    return [found[rank] for rank in range(world_size)]
 # --8<-- [end:launch]
 
 
@@ -50,7 +50,7 @@ def hello():
     with processes("cpu") as group:
         number = torch.tensor([10.0 ** group.rank])
         dist.all_reduce(number)  # the sum over all processes, in each of them
-        return f"process {group.rank} of {group.world}: {number.item():.0f}"
+        return f"process {group.rank} of {group.world_size}: {number.item():.0f}"
 
 
 print(*launch(hello, 3), sep="\n")
@@ -73,11 +73,11 @@ def gradient_of(net, x, y):
 
 def averaged():
     with processes("cpu") as group:
-        rows = slice(group.rank, None, group.world)  # every second example
+        rows = slice(group.rank, None, group.world_size)  # every second example
         by_hand = gradient_of(model(), x[rows], y[rows])
         dist.all_reduce(by_hand)
         by_ddp = gradient_of(group.spread(model(), "ddp"), x[rows], y[rows])
-        return (by_hand / group.world).tolist(), by_ddp.tolist()
+        return (by_hand / group.world_size).tolist(), by_ddp.tolist()
 
 
 alone = gradient_of(model(), x, y)
@@ -91,7 +91,7 @@ for by_hand, by_ddp in launch(averaged, 2):
 from dlguide.data import BatchOrder
 
 for rank in (0, 1):
-    share = BatchOrder(7, batch_size=4, shuffle=False, rank=rank, world=2)
+    share = BatchOrder(7, batch_size=4, shuffle=False, rank=rank, world_size=2)
     print(f"process {rank}:", *share)
 # --8<-- [end:shares]
 
@@ -102,7 +102,7 @@ def uneven(weighted):
         mine = x[group.rank : 7 : 2], y[group.rank : 7 : 2]
         g = gradient_of(model(), *mine)
         n = len(mine[1])
-        g *= n / 7 if weighted else 1 / group.world
+        g *= n / 7 if weighted else 1 / group.world_size
         dist.all_reduce(g)
         return g.tolist()
 
@@ -123,7 +123,7 @@ digits = load("digits")
 
 def train(how="ddp"):
     with processes("cpu") as group:
-        share = {"rank": group.rank, "world": group.world}
+        share = {"rank": group.rank, "world_size": group.world_size}
         batches = TensorBatches(digits.train, 64, shuffle=True, **share)
         validation = TensorBatches(digits.validation, 512, **share)
         torch.manual_seed(0)
@@ -189,15 +189,15 @@ plt.show()
 # --8<-- [start:ring]
 def ring_all_reduce(vectors):
     """Add up vectors that stand in a ring; each sends to its right neighbour only."""
-    world = len(vectors)
-    parts = [list(v.chunk(world)) for v in vectors]
-    sent = [0] * world
-    for step in range(2 * (world - 1)):
-        adding = step < world - 1  # first add up (reduce-scatter), then hand round
+    world_size = len(vectors)
+    parts = [list(v.chunk(world_size)) for v in vectors]
+    sent = [0] * world_size
+    for step in range(2 * (world_size - 1)):
+        adding = step < world_size - 1  # first add up (reduce-scatter), then hand round
         moves = []
-        for r in range(world):
-            i = (r - step if adding else r + 1 - (step - world + 1)) % world
-            moves.append(((r + 1) % world, i, parts[r][i]))
+        for r in range(world_size):
+            i = (r - step if adding else r + 1 - (step - world_size + 1)) % world_size
+            moves.append(((r + 1) % world_size, i, parts[r][i]))
             sent[r] += parts[r][i].numel()
         for r, i, part in moves:
             parts[r][i] = parts[r][i] + part if adding else part
@@ -254,7 +254,7 @@ from dlguide.train import Checkpoint, resume
 
 def part_of_a_run(folder, epochs):
     with processes("cpu") as group:
-        share = {"rank": group.rank, "world": group.world}
+        share = {"rank": group.rank, "world_size": group.world_size}
         batches = TensorBatches(digits.train, 64, shuffle=True, **share)
         torch.manual_seed(0)
         net = group.spread(MLP(64), "fsdp")
@@ -279,16 +279,16 @@ print("equal to a run by one process:", close)
 # --8<-- [end:checkpoint]
 
 # --8<-- [start:plan]
-def efficiency(parameters, seconds, world, bandwidth):
+def efficiency(parameters, seconds, world_size, bandwidth):
     """The share of the time that is left for computing, if nothing overlaps."""
-    exchange = 2 * (world - 1) / world * 4 * parameters / bandwidth
+    exchange = 2 * (world_size - 1) / world_size * 4 * parameters / bandwidth
     return seconds / (seconds + exchange)
 
 
 print("processes   1 GB/s  10 GB/s  100 GB/s")
-for world in (2, 8, 64):
-    row = [efficiency(124e6, 0.5, world, b) for b in (1e9, 1e10, 1e11)]
-    print(f"{world:9}", *(f"{100 * e:7.0f}%" for e in row))
+for world_size in (2, 8, 64):
+    row = [efficiency(124e6, 0.5, world_size, b) for b in (1e9, 1e10, 1e11)]
+    print(f"{world_size:9}", *(f"{100 * e:7.0f}%" for e in row))
 # --8<-- [end:plan]
 
 # --8<-- [start:batch]
@@ -386,10 +386,10 @@ print(launch(unused, 2)[0])
 # --8<-- [end:unused]
 
 # --8<-- [start:exercise-ring]
-def seconds_of_exchange(parameters, world, bandwidth, bytes_each=4, sharded=False):
+def seconds_of_exchange(parameters, world_size, bandwidth, bytes_each=4, sharded=False):
     """The time that one step sends for: all-reduce, or FSDP's three exchanges."""
     rounds = 3 if sharded else 2
-    return rounds * (world - 1) / world * parameters * bytes_each / bandwidth
+    return rounds * (world_size - 1) / world_size * parameters * bytes_each / bandwidth
 
 
 link = 100e9 / 8  # 100 gigabits a second, in bytes

@@ -41,6 +41,7 @@ from tests.dlguide.training_runs import net
 
 N, BATCH = 21, 8  # two full batches and one of 5: with four processes 2, 1, 1 and 1 examples
 Answer = dict[str, Any]
+Job = tuple[Callable[..., Answer], tuple[Any, ...]]  # and what follows the group
 
 
 def texts(seed: int = 0) -> TensorDataset:
@@ -72,7 +73,7 @@ def build(group: Processes, kind: str, how: str = "ddp", *, dropout: float = 0.0
     # the gradient of a key's bias is 0 but for rounding, which Adam would make as large as the others
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, eps=1e-3)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 40)
-    share = {"rank": group.rank, "world": group.world}
+    share = {"rank": group.rank, "world_size": group.world_size}
     data = points if kind == "mlp" else texts
     train = TensorBatches(data(), BATCH, shuffle=True, seed=3, **share)
     validation = TensorBatches(data(1), 32, **share)
@@ -167,7 +168,7 @@ class At(Callback):
 
 def interrupted(group: Processes, folder: Path) -> Answer:
     """SIGTERM reaches one process only."""
-    last = group.rank == group.world - 1
+    last = group.rank == group.world_size - 1
     kill = At(3, lambda _: os.kill(os.getpid(), signal.SIGTERM) if last else None)
     trainer, train, _ = build(group, "mlp", callbacks=[kill, Checkpoint(folder, every=100)])
     try:
@@ -182,7 +183,7 @@ def with_batchnorm(group: Processes, how: str, folder: Path) -> Answer:
     model = group.spread(net(p=0.0, dtype=torch.float64), how)
     own: dict[str, Tensor] = {}
     look = At(5, lambda trainer: own.update({name: t.clone() for name, t in trainer.model.named_buffers()}))
-    share = {"rank": group.rank, "world": group.world}
+    share = {"rank": group.rank, "world_size": group.world_size}
     trainer = Trainer(model, torch.optim.SGD(model.parameters(), lr=0.1), device="cpu",
                       callbacks=[look, Checkpoint(folder, every=5)])  # fmt: skip
     train, validation = TensorBatches(points(), BATCH, **share), TensorBatches(points(1), 32, **share)
@@ -211,7 +212,7 @@ def losses_of_steps(group: Processes) -> Answer:
 def not_a_number(group: Processes, how: str) -> Answer:
     """The data of one process hold a nan."""
     trainer, train, _ = build(group, "mlp", how)
-    if group.rank == group.world - 1:
+    if group.rank == group.world_size - 1:
         train.tensors[0][:] = torch.nan
     try:
         trainer.fit(train, epochs=1)
@@ -226,7 +227,7 @@ def overflow(group: Processes, how: str) -> Answer:
     model = group.spread(MLP(6, (8,), 3), how)
     trainer = Trainer(model, torch.optim.SGD(model.parameters(), lr=0.1), precision="fp16", device="cpu")
     dataset = TensorDataset(points().tensors[0].float(), points().tensors[1])
-    train = TensorBatches(dataset, BATCH, rank=group.rank, world=group.world)
+    train = TensorBatches(dataset, BATCH, rank=group.rank, world_size=group.world_size)
     trainer.scaler.load_state_dict({**trainer.scaler.state_dict(), "scale": 2.0 ** (21 if group.rank else 14)})
     before = group.gather(model)
     trainer.fit(train, steps=1)
@@ -258,8 +259,8 @@ def beginnings(group: Processes, how: str) -> Answer:
 def shared(group: Processes) -> DataLoader[Any]:
     """Each process's share by torch's own sampler."""
     dataset = TensorDataset(points().tensors[0].float(), points().tensors[1])
-    sampler: DistributedSampler[Any] = DistributedSampler(dataset, group.world, group.rank)
-    return DataLoader(dataset, BATCH // group.world, sampler=sampler)
+    sampler: DistributedSampler[Any] = DistributedSampler(dataset, group.world_size, group.rank)
+    return DataLoader(dataset, BATCH // group.world_size, sampler=sampler)
 
 
 def exchanges(group: Processes) -> Answer:
@@ -282,7 +283,9 @@ def refused(group: Processes, folder: Path) -> Answer:
         "whole tensors": TensorBatches(points(), BATCH),
         "whole loader": DataLoader(points(), BATCH),
         "share of one": DataLoader(points(), batch_sampler=BatchOrder(N, BATCH)),
-        "another share": TensorBatches(points(), BATCH, rank=(group.rank + 1) % group.world, world=group.world),
+        "another share": TensorBatches(
+            points(), BATCH, rank=(group.rank + 1) % group.world_size, world_size=group.world_size
+        ),
         "lengths": list(TensorBatches(points(), BATCH))[: 1 + group.rank],
     }
     messages = {}
@@ -297,7 +300,8 @@ def refused(group: Processes, folder: Path) -> Answer:
         resume(trainer, folder if group.rank == 0 else folder / "of another machine")
     except ValueError as error:
         messages["folder"] = str(error)
-    trainer.fit(DataLoader(points(), batch_sampler=BatchOrder(N, BATCH, rank=group.rank, world=group.world)), epochs=1)
+    order = BatchOrder(N, BATCH, rank=group.rank, world_size=group.world_size)
+    trainer.fit(DataLoader(points(), batch_sampler=order), epochs=1)
     return {"messages": messages, "step": trainer.step}
 
 
@@ -305,17 +309,17 @@ def by_hand(group: Processes) -> Answer:
     """The gradient that DDP leaves, without the trainer."""
     model = group.spread(model_of("mlp"))
     x, y = points().tensors
-    F.cross_entropy(model(x[group.rank :: group.world][:6]), y[group.rank :: group.world][:6]).backward()
+    F.cross_entropy(model(x[group.rank :: group.world_size][:6]), y[group.rank :: group.world_size][:6]).backward()
     return {"gradients": [p.grad for p in model.parameters()]}
 
 
-def _work(rank: int, world: int, folder: Path, jobs: dict[str, tuple[Callable[..., Answer], tuple[Any, ...]]]) -> None:
+def _work(rank: int, world_size: int, folder: Path, jobs: dict[str, Job]) -> None:
     warnings.simplefilter("error")
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     answers: dict[str, Answer] = {}
-    store = dist.FileStore(str(folder / "store"), world)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=timedelta(seconds=120))
+    store = dist.FileStore(str(folder / "store"), world_size)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=world_size, timeout=timedelta(seconds=120))
     try:
         with processes("cpu") as group:
             for name, (job, arguments) in jobs.items():
@@ -328,13 +332,13 @@ def _work(rank: int, world: int, folder: Path, jobs: dict[str, tuple[Callable[..
         torch.save(answers, folder / f"answers-{rank}.pt")
 
 
-def together(world: int, folder: Path, jobs: dict[str, tuple[Callable[..., Answer], tuple[Any, ...]]]) -> list[Answer]:
+def together(world_size: int, folder: Path, jobs: dict[str, Job]) -> list[Answer]:
     """Run jobs in so many processes, one after the other, and return what each process answered."""
     folder.mkdir(parents=True)
     context = multiprocessing.get_context("forkserver")  # forks from a process without threads that has torch loaded
     slow = ["torch.distributed.fsdp", "torch.distributed.checkpoint", "torchmetrics.classification"]
     context.set_forkserver_preload([__name__, *slow])
-    workers = [context.Process(target=_work, args=(rank, world, folder, jobs)) for rank in range(world)]
+    workers = [context.Process(target=_work, args=(rank, world_size, folder, jobs)) for rank in range(world_size)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -342,10 +346,10 @@ def together(world: int, folder: Path, jobs: dict[str, tuple[Callable[..., Answe
     for worker in workers:
         worker.kill()
         worker.join()
-    answers = [torch.load(folder / f"answers-{rank}.pt", weights_only=True) for rank in range(world)]
+    answers = [torch.load(folder / f"answers-{rank}.pt", weights_only=True) for rank in range(world_size)]
     for rank, answer in enumerate(answers):
         wrong = answer.get("error", {})
-        assert not wrong, f"process {rank} of {world}, {wrong['job']}: {wrong['traceback']}"
+        assert not wrong, f"process {rank} of {world_size}, {wrong['job']}: {wrong['traceback']}"
     return answers
 
 

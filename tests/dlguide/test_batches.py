@@ -109,11 +109,11 @@ def test_an_own_loop_sees_a_new_order_in_each_epoch(workers):
     assert len({tuple(y.tolist()) for _, y in epochs}) == 3
 
 
-@pytest.mark.parametrize("world", [2, 3, 4])
+@pytest.mark.parametrize("world_size", [2, 3, 4])
 @pytest.mark.parametrize("n", [23, 24, 21])
-def test_processes_together_see_what_one_sees(world, n):
+def test_processes_together_see_what_one_sees(world_size, n):
     alone = BatchOrder(n, 5, seed=3)
-    shares = [BatchOrder(n, 5, seed=3, rank=rank, world=world) for rank in range(world)]
+    shares = [BatchOrder(n, 5, seed=3, rank=rank, world_size=world_size) for rank in range(world_size)]
     for epoch in (0, 1):
         for order in (alone, *shares):
             order.set_epoch(epoch)
@@ -126,14 +126,14 @@ def test_processes_together_see_what_one_sees(world, n):
         assert sorted(flat(map(flat, batches))) == list(range(n))
         full = [{*flat(parts)} for parts in batches]
         assert full[: n // 5 - 1] == whole[: n // 5 - 1]
-        if n % 5 >= world or n % 5 == 0:
+        if n % 5 >= world_size or n % 5 == 0:
             assert full == whole
 
 
 def test_tensor_batches_of_processes_together_are_those_of_one():
     dataset = TensorDataset(X, Y)
     alone = list(TensorBatches(dataset, SIZE, shuffle=True, seed=1))
-    shares = [TensorBatches(dataset, SIZE, shuffle=True, seed=1, rank=r, world=3) for r in range(3)]
+    shares = [TensorBatches(dataset, SIZE, shuffle=True, seed=1, rank=r, world_size=3) for r in range(3)]
     for (x, y), *parts in zip(alone, *shares, strict=True):
         together = torch.empty_like(x)
         for rank, (part, labels) in enumerate(parts):
@@ -200,7 +200,7 @@ def test_what_a_batch_draws_follows_from_its_number():
 
 def test_processes_draw_differently():
     same = TensorDataset(X[:1].expand(8, -1, -1, -1), torch.zeros(8))
-    shares = [next(iter(TensorBatches(same, 8, augment=RandomShift(2), rank=r, world=2)))[0] for r in (0, 1)]
+    shares = [next(iter(TensorBatches(same, 8, augment=RandomShift(2), rank=r, world_size=2)))[0] for r in (0, 1)]
     assert not torch.equal(*shares)
 
 
@@ -216,6 +216,6 @@ def test_without_augmentation_nothing_changes():
 
 @pytest.mark.parametrize("arguments", [(0, 5), (5, 0), (5, 5, 2, 2), (5, 5, -1, 2), (3, 5, 0, 4), (5, 3, 0, 4)])
 def test_wrong_sizes_get_one_clear_sentence(arguments):
-    n, size, rank, world = (*arguments, 0, 1)[:4]
+    n, size, rank, world_size = (*arguments, 0, 1)[:4]
     with pytest.raises(ValueError, match=rf"expected at least .*, got n={n}, rank={rank}, batch_size={size}"):
-        BatchOrder(n, size, rank=rank, world=world)
+        BatchOrder(n, size, rank=rank, world_size=world_size)

@@ -53,13 +53,13 @@ def test_a_last_batch_of_one_is_refused_only_where_it_fails(tmp_path):
         call("train", *words, "--batch-size", 8, "--steps", 1, "--quiet", "--out", tmp_path / words[0])
 
 
-@pytest.mark.parametrize(("n", "size", "world", "share"), [
+@pytest.mark.parametrize(("n", "size", "world_size", "share"), [
     (1257, 8, 1, 1), (1257, 9, 1, 6), (1257, 9, 2, 3), (1257, 11, 2, 1), (9, 8, 2, 4), (10, 8, 2, 1), (3, 64, 2, 1),
     (5, 1, 1, 1), (64, 8, 1, 8),
 ])  # fmt: skip
-def test_smallest_share(n, size, world, share):
-    orders = [BatchOrder(n, size, rank=rank, world=world) for rank in range(world)]
-    assert smallest_share(n, size, world) == share == min(len(rows) for order in orders for rows in order)
+def test_smallest_share(n, size, world_size, share):
+    orders = [BatchOrder(n, size, rank=rank, world_size=world_size) for rank in range(world_size)]
+    assert smallest_share(n, size, world_size) == share == min(len(rows) for order in orders for rows in order)
 
 
 def test_the_trial_changes_nothing():
@@ -74,10 +74,10 @@ def test_the_trial_changes_nothing():
 
 def test_the_proposed_size_fits():
     net, data = nn.BatchNorm1d(3), TensorDataset(torch.rand(21, 3), torch.zeros(21))
-    for world, size, proposed in ((1, 4, 6), (1, 5, 6), (1, 20, 21), (2, 6, 7), (2, 2, 4)):
+    for world_size, size, proposed in ((1, 4, 6), (1, 5, 6), (1, 20, 21), (2, 6, 7), (2, 2, 4)):
         with pytest.raises(ConfigError, match=f"batch_size: expected a number such as {proposed}, got {size}: "):
-            check_last_batch(net, data, size, world)
-        check_last_batch(net, data, proposed, world)
+            check_last_batch(net, data, size, world_size)
+        check_last_batch(net, data, proposed, world_size)
     with pytest.raises(ConfigError, match="more than one of the 3 examples for each of 2 processes"):
         check_last_batch(net, TensorDataset(torch.rand(3, 3), torch.zeros(3)), 8, 2)
 

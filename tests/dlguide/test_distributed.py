@@ -52,10 +52,10 @@ def started(tmp_path_factory, alone):
     """What each of two and of four processes ended with; all jobs of a size in one start."""
     folder = tmp_path_factory.mktemp("together")
     answers = {}
-    for world in WORLDS:
-        here = folder / str(world)
-        work: dict[str, Any] = {f"trained {case}": (jobs.trained, case) for size, *case in TRAINED if size == world}
-        for how in [how for size, how in EACH if size == world]:
+    for world_size in WORLDS:
+        here = folder / str(world_size)
+        work: dict[str, Any] = {f"trained {c}": (jobs.trained, c) for size, *c in TRAINED if size == world_size}
+        for how in [how for size, how in EACH if size == world_size]:
             work |= {
                 f"averaged {how}": (jobs.averaged, (how,)),
                 f"beginnings {how}": (jobs.beginnings, (how,)),
@@ -66,7 +66,7 @@ def started(tmp_path_factory, alone):
             "one voice": (jobs.one_voice, (here / "voice",)),
             "refused": (jobs.refused, (here / "interrupted",)),
         }
-        if world == 2:
+        if world_size == 2:
             work["losses"] = (jobs.losses_of_steps, ())
             work |= {f"batchnorm {how}": (jobs.with_batchnorm, (how, folder / f"batchnorm {how}")) for how in HOWS}
             work |= {"to the end": (jobs.to_the_end, (here / "end",)), "exchanges": (jobs.exchanges, ())}
@@ -81,29 +81,29 @@ def started(tmp_path_factory, alone):
         else:  # what two have begun, four go on with, the other way, and then one
             other = dict(zip(HOWS, reversed(HOWS), strict=True))
             work |= {f"second {how}": (jobs.second_part, (other[how], folder / how, 2)) for how in HOWS}
-        answers[world] = jobs.together(world, here, work)
+        answers[world_size] = jobs.together(world_size, here, work)
     return answers, folder
 
 
-@pytest.mark.parametrize(("world", "kind", "how", "options"), TRAINED)
-def test_training_equals_one_process(started, alone, world, kind, how, options):
+@pytest.mark.parametrize(("world_size", "kind", "how", "options"), TRAINED)
+def test_training_equals_one_process(started, alone, world_size, kind, how, options):
     """The same global batches, the last one uneven: gradients, weights, losses, metrics; in every process."""
     expected = alone[0]["trained", kind, options]
     assert expected["step"] == (6 if options == "plain" else 4)
-    for answer in started[0][world]:
+    for answer in started[0][world_size]:
         close(answer[f"trained {[kind, how, options]}"], expected)
 
 
-@pytest.mark.parametrize(("world", "how"), EACH)
-def test_callbacks_with_weights_of_their_own(started, alone, world, how):
-    for answer in started[0][world]:
+@pytest.mark.parametrize(("world_size", "how"), EACH)
+def test_callbacks_with_weights_of_their_own(started, alone, world_size, how):
+    for answer in started[0][world_size]:
         close(answer[f"averaged {how}"], alone[0]["averaged"])
 
 
-@pytest.mark.parametrize(("world", "how"), EACH)
-def test_all_begin_with_the_same_weights_and_draw_different_numbers(started, world, how):
+@pytest.mark.parametrize(("world_size", "how"), EACH)
+def test_all_begin_with_the_same_weights_and_draw_different_numbers(started, world_size, how):
     """The seed of each process is its number."""
-    answers = [answer[f"beginnings {how}"] for answer in started[0][world]]
+    answers = [answer[f"beginnings {how}"] for answer in started[0][world_size]]
     torch.manual_seed(0)
     close(answers[0]["begun"], dict(MLP(6, (8,), 3).state_dict()), 0)
     for answer in answers[1:]:
@@ -142,10 +142,10 @@ def test_resumed_by_as_many_processes_the_bits_are_the_same(started, how):
         close(resumed, whole, 0)
 
 
-@pytest.mark.parametrize("world", WORLDS)
-def test_an_interruption_of_one_process_stops_all_after_the_same_step(started, world):
+@pytest.mark.parametrize("world_size", WORLDS)
+def test_an_interruption_of_one_process_stops_all_after_the_same_step(started, world_size):
     """The signal comes after step 3, so that all know of it in step 4."""
-    for answer in started[0][world]:
+    for answer in started[0][world_size]:
         assert answer["interrupted"]["step"] == 4
         assert answer["interrupted"]["saved"] == ["step-000000004"]
         assert "step-000000004" in answer["interrupted"]["message"]
@@ -175,9 +175,9 @@ def test_the_loss_of_a_step_is_the_mean_over_the_examples_of_the_process(started
         assert shown == pytest.approx([(a * n + b * m) / (n + m), c], rel=1e-12)
 
 
-@pytest.mark.parametrize(("world", "how"), EACH)
-def test_a_loss_that_is_not_finite_in_one_process_stops_all(started, world, how):
-    for answer in started[0][world]:
+@pytest.mark.parametrize(("world_size", "how"), EACH)
+def test_a_loss_that_is_not_finite_in_one_process_stops_all(started, world_size, how):
+    for answer in started[0][world_size]:
         assert answer[f"not a number {how}"]["step"] == 0
         assert answer[f"not a number {how}"]["message"].startswith("the loss is nan")
 
@@ -188,9 +188,9 @@ def test_an_overflow_in_one_process_is_left_out_by_all(started, how):
         close(answer[f"overflow {how}"]["after"], answer[f"overflow {how}"]["before"], 0)
 
 
-@pytest.mark.parametrize("world", WORLDS)
-def test_one_process_speaks_and_writes(started, world):
-    first, *others = (answer["one voice"] for answer in started[0][world])
+@pytest.mark.parametrize("world_size", WORLDS)
+def test_one_process_speaks_and_writes(started, world_size):
+    first, *others = (answer["one voice"] for answer in started[0][world_size])
     assert len(first["lines"]) == len(first["file"]) == 2
     assert all(line.startswith(f"epoch {i}/2") for i, line in enumerate(first["lines"], 1))
     for other in others:
@@ -198,16 +198,16 @@ def test_one_process_speaks_and_writes(started, world):
         assert other["file"] == first["file"]
 
 
-@pytest.mark.parametrize("world", WORLDS)
-def test_data_that_are_not_shared_out_are_refused(started, world):
-    for rank, answer in enumerate(started[0][world]):
-        share = f"expected share {rank} of {world} of the training data in this process, got "
+@pytest.mark.parametrize("world_size", WORLDS)
+def test_data_that_are_not_shared_out_are_refused(started, world_size):
+    for rank, answer in enumerate(started[0][world_size]):
+        share = f"expected share {rank} of {world_size} of the training data in this process, got "
         messages = answer["refused"]["messages"]
         for name in ("whole tensors", "whole loader", "share of one"):
             assert messages[name].startswith(share + "the whole: "), name
-        assert messages["another share"].startswith(share + f"share {(rank + 1) % world} of {world}: ")
-        assert f"got {[min(1 + r, 3) for r in range(world)]}" in messages["lengths"]
-        nothing = ["step-000000004", *[None] * (world - 1)]
+        assert messages["another share"].startswith(share + f"share {(rank + 1) % world_size} of {world_size}: ")
+        assert f"got {[min(1 + r, 3) for r in range(world_size)]}" in messages["lengths"]
+        nothing = ["step-000000004", *[None] * (world_size - 1)]
         assert str(nothing) in messages["folder"]
         assert answer["refused"]["step"] == 3
 
@@ -278,7 +278,7 @@ def test_without_torchrun_nothing_happens(monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     with processes("cpu") as group:
         model = torch.nn.Linear(2, 2)
-        assert (group.rank, group.world, group.device) == (0, 1, torch.device("cpu"))
+        assert (group.rank, group.world_size, group.device) == (0, 1, torch.device("cpu"))
         assert group.spread(model) is group.spread(model, "fsdp") is model
         assert not torch.distributed.is_initialized()
     with pytest.raises(ValueError, match="'ddp' or 'fsdp', got 'dp'"):

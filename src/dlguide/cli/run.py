@@ -92,7 +92,7 @@ class Run:
         torch.manual_seed(config.seed)  # the weights a model begins with
         with wrong_use():
             model = build(config.model, self.splits, **config.options)
-        check_last_batch(model, self.splits.train, config.batch_size, self.group.world)
+        check_last_batch(model, self.splits.train, config.batch_size, self.group.world_size)
         if config.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.parameters = sum(p.numel() for p in model.parameters())
@@ -129,14 +129,16 @@ class Run:
     def _batches(self, part: TensorDataset, size: int, train: bool = False) -> Any:
         config, group = self.config, self.group
         if config.loader == "workers":
-            order = BatchOrder(len(part), size, shuffle=train, seed=config.seed, rank=group.rank, world=group.world)
+            order = BatchOrder(
+                len(part), size, shuffle=train, seed=config.seed, rank=group.rank, world_size=group.world_size
+            )
             collate = _collate_channels_last if config.channels_last else None
             workers = config.workers if train else 0
             return DataLoader(part, batch_sampler=order, num_workers=workers, collate_fn=collate)
         augment = make_augment(config, self.splits) if train else None
         return TensorBatches(
             part, size, shuffle=train, seed=config.seed, device=group.device, augment=augment, rank=group.rank,
-            world=group.world,
+            world_size=group.world_size,
         )  # fmt: skip
 
     def _meet(self) -> None:
@@ -152,7 +154,7 @@ class Run:
             "test_examples": len(self.splits.test),
             "epochs": trainer.epoch, "steps": trainer.step, "best_epoch": trainer.history.best_epoch,
             "parameters": self.parameters,
-            "seconds": round(seconds, 1), "processes": self.group.world,
+            "seconds": round(seconds, 1), "processes": self.group.world_size,
             "device": str(trainer.device), "torch": torch.__version__,
         }  # fmt: skip
 

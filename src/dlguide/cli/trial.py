@@ -12,14 +12,14 @@ from dlguide.config import ConfigError
 from dlguide.data import BatchOrder
 
 
-def check_last_batch(model: nn.Module, train: TensorDataset, batch_size: int, world: int) -> None:
+def check_last_batch(model: nn.Module, train: TensorDataset, batch_size: int, world_size: int) -> None:
     """Refuse batches that leave a process with one example, if this model cannot learn from a single one.
 
     BatchNorm subtracts the mean of the batch, and over one example of 1 x 1 pixels that leaves 0. A copy of the model
     tries it, so that no running mean changes and no random number is used up.
     """
     n = len(train)
-    if smallest_share(n, batch_size, world) > 1:
+    if smallest_share(n, batch_size, world_size) > 1:
         return
     tried = copy.deepcopy(model).train()
     try:
@@ -28,9 +28,9 @@ def check_last_batch(model: nn.Module, train: TensorDataset, batch_size: int, wo
     except ValueError as error:
         if not str(error).startswith("Expected more than 1 value per channel"):
             raise
-        sizes = (size for size in range(batch_size + 1, n + 1) if smallest_share(n, size, world) > 1)
+        sizes = (size for size in range(batch_size + 1, n + 1) if smallest_share(n, size, world_size) > 1)
         if (fits := next(sizes, None)) is None:
-            processes = f"each of {world} processes" if world > 1 else "a batch"
+            processes = f"each of {world_size} processes" if world_size > 1 else "a batch"
             raise ConfigError(f"data: expected more than one of the {n:,} examples for {processes}") from error
         raise ConfigError(
             f"batch_size: expected a number such as {fits}, got {batch_size}: of {n:,} examples it leaves one for the"
@@ -38,7 +38,7 @@ def check_last_batch(model: nn.Module, train: TensorDataset, batch_size: int, wo
         ) from error
 
 
-def smallest_share(n: int, batch_size: int, world: int) -> int:
+def smallest_share(n: int, batch_size: int, world_size: int) -> int:
     """How many examples a process has at least in a batch of an epoch of n examples."""
-    full = len(BatchOrder(n, batch_size, world=world)) - 1
-    return min(batch_size if full else n, n - full * batch_size) // world
+    full = len(BatchOrder(n, batch_size, world_size=world_size)) - 1
+    return min(batch_size if full else n, n - full * batch_size) // world_size

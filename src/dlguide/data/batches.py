@@ -26,12 +26,12 @@ class BatchOrder(Sampler[list[int]]):
     Once it was read to its end, the next reading is that of epoch $e + 1$; `set_epoch` goes to any other.
 
     Args:
-        n: number of examples, at least `world`.
-        batch_size: examples in a batch, all processes together, at least `world`; the last batch may be smaller.
+        n: number of examples, at least `world_size`.
+        batch_size: examples in a batch, all processes together, at least `world_size`; the last batch may be smaller.
         shuffle: draw a new order for each epoch; without it the order is 0, 1, 2, ...
         seed: decides the orders.
-        rank: number of this process, in `[0, world)`.
-        world: number of processes.
+        rank: number of this process, in `[0, world_size)`.
+        world_size: number of processes.
 
     Raises:
         ValueError: sizes or ranks that do not fit.
@@ -42,7 +42,7 @@ class BatchOrder(Sampler[list[int]]):
 
         order = BatchOrder(7, batch_size=3, shuffle=False)
         print(list(order))
-        halves = [BatchOrder(7, batch_size=4, shuffle=False, rank=r, world=2) for r in (0, 1)]
+        halves = [BatchOrder(7, batch_size=4, shuffle=False, rank=r, world_size=2) for r in (0, 1)]
         print([list(half) for half in halves])
         ```
 
@@ -56,15 +56,15 @@ class BatchOrder(Sampler[list[int]]):
     """
 
     def __init__(
-        self, n: int, batch_size: int, *, shuffle: bool = True, seed: int = 0, rank: int = 0, world: int = 1
+        self, n: int, batch_size: int, *, shuffle: bool = True, seed: int = 0, rank: int = 0, world_size: int = 1
     ) -> None:
-        if not 0 <= rank < world or min(n, batch_size) < world:
+        if not 0 <= rank < world_size or min(n, batch_size) < world_size:
             raise ValueError(
-                f"expected at least {world} examples, a batch of at least {world} and a rank in [0, {world}) for"
-                f" {world} process(es), got n={n}, rank={rank}, batch_size={batch_size}"
+                f"expected at least {world_size} examples, a batch of at least {world_size} and a rank in"
+                f" [0, {world_size}) for {world_size} process(es), got n={n}, rank={rank}, batch_size={batch_size}"
             )
         self.n, self.batch_size, self.shuffle, self.seed = n, batch_size, shuffle, seed
-        self.rank, self.world = rank, world
+        self.rank, self.world_size = rank, world_size
         self.epoch, self.start = 0, 0
         self._generator, self._drawn = torch.Generator(), -1
 
@@ -82,7 +82,7 @@ class BatchOrder(Sampler[list[int]]):
         epoch, start, self.start = self.epoch, self.start, 0
         sizes = [self.batch_size] * (len(self) - 1)
         for rows in self._order().split([*sizes, self.n - sum(sizes)])[start:]:
-            yield rows[self.rank :: self.world]
+            yield rows[self.rank :: self.world_size]
         if self.epoch == epoch:  # nobody has called set_epoch meanwhile
             self.epoch += 1
 
@@ -91,7 +91,7 @@ class BatchOrder(Sampler[list[int]]):
 
     def __len__(self) -> int:
         full, rest = divmod(self.n, self.batch_size)
-        return full + (rest >= self.world or full == 0)
+        return full + (rest >= self.world_size or full == 0)
 
     def _order(self) -> Tensor:
         if not self.shuffle:
@@ -120,7 +120,7 @@ class TensorBatches:
         device: where the tensors go; they stay where they are if not given.
         augment: called as `augment(x, generator)` with the first tensor of each batch, its result takes the place of x.
         rank: see `BatchOrder`.
-        world: see `BatchOrder`.
+        world_size: see `BatchOrder`.
 
     Example:
         ```python
@@ -153,10 +153,10 @@ class TensorBatches:
         device: str | torch.device | None = None,
         augment: Augment | None = None,
         rank: int = 0,
-        world: int = 1,
+        world_size: int = 1,
     ) -> None:
         self.tensors = tuple(t if device is None else t.to(device) for t in dataset.tensors)
-        order = BatchOrder(len(dataset), batch_size, shuffle=shuffle, seed=seed, rank=rank, world=world)
+        order = BatchOrder(len(dataset), batch_size, shuffle=shuffle, seed=seed, rank=rank, world_size=world_size)
         self.order, self.augment = order, augment
 
     def __len__(self) -> int:
@@ -168,6 +168,6 @@ class TensorBatches:
         for batch, rows in enumerate(self.order.rows(), start):
             x, *others = (t[rows.to(t.device)] for t in self.tensors)
             if self.augment is not None:  # what a batch draws follows from the seed and its number: it can be resumed
-                number = (epoch * len(self) + batch) * self.order.world + self.order.rank
+                number = (epoch * len(self) + batch) * self.order.world_size + self.order.rank
                 x = self.augment(x, torch.Generator(device).manual_seed(((self.order.seed << 32) + number) % 2**63))
             yield (x, *others)

@@ -43,7 +43,7 @@ def write(path: Path, trainer: Trainer) -> None:
     state = trainer.state_dict()
     tensors: dict[Key, Tensor] = {}
     rest = {key: _without(value, (key,), tensors) if key in TENSORS_OF else value for key, value in state.items()}
-    files.write(part / f"rank-{rank():05}.pt", {**rest, "world": world_size(), "keys": list(tensors)})
+    files.write(part / f"rank-{rank():05}.pt", {**rest, "world_size": world_size(), "keys": list(tensors)})
     writer = dcp.FileSystemWriter(part)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="TypedStorage is deprecated")  # torch 2.10 warns of its own code
@@ -55,23 +55,23 @@ def write(path: Path, trainer: Trainer) -> None:
 
 def read(path: Path, trainer: Trainer) -> dict[str, Any]:
     """Read the state for this process, of as many processes as there are now."""
-    world = _rest(path, 0)["world"]
-    saved = _rest(path, rank() if rank() < world else 0)
-    if world != world_size():  # the first process takes over what all have added up in this epoch
-        saved["sums"]["values"] = sum(_rest(path, r)["sums"]["values"] for r in range(world))
-    _begin_late(saved, trainer, world)
+    processes = _rest(path, 0)["world_size"]  # those that saved
+    saved = _rest(path, rank() if rank() < processes else 0)
+    if processes != world_size():  # the first process takes over what all have added up in this epoch
+        saved["sums"]["values"] = sum(_rest(path, r)["sums"]["values"] for r in range(processes))
+    _begin_late(saved, trainer, processes)
     keys = {_name(key): key for key in saved.pop("keys")}
-    del saved["world"]
+    del saved["world_size"]
     for name, tensor in _tensors(path, trainer, keys).items():
         _put(saved, keys[name], tensor)
     return saved
 
 
-def _begin_late(saved: dict[str, Any], trainer: Trainer, world: int) -> None:
+def _begin_late(saved: dict[str, Any], trainer: Trainer, processes: int) -> None:
     """Let a process that was not among those that saved begin with its own random numbers, and count from 0."""
-    if world != world_size() and rank() > 0:
+    if processes != world_size() and rank() > 0:
         saved["sums"]["values"] = torch.zeros_like(saved["sums"]["values"])
-    if rank() >= world:
+    if rank() >= processes:
         saved["random"], saved["random_at_epoch"] = None, trainer.random.state()
 
 

@@ -16,7 +16,8 @@ def check_shares(batches: Any) -> None:
     here = rank(), world_size()
     places = [getattr(batches, name, None) for name in ("order", "batch_sampler", "sampler")]
     shares = [
-        (place.rank, getattr(place, "world", getattr(place, "num_replicas", None)))  # BatchOrder, DistributedSampler
+        # of a BatchOrder, or of a DistributedSampler
+        (place.rank, getattr(place, "world_size", getattr(place, "num_replicas", None)))
         for place in places
         if place is not None and hasattr(place, "rank")
     ]
@@ -25,7 +26,8 @@ def check_shares(batches: Any) -> None:
         got = "the whole" if alike or shares[0][1] == 1 else f"share {shares[0][0]} of {shares[0][1]}"
         raise ValueError(
             f"expected share {here[0]} of {here[1]} of the training data in this process, got {got}:"
-            " TensorBatches(..., rank=group.rank, world=group.world), or DataLoader(batch_sampler=BatchOrder(...))"
+            " TensorBatches(..., rank=group.rank, world_size=group.world_size), or"
+            " DataLoader(batch_sampler=BatchOrder(...))"
         )
     lengths = gathered(len(batches))
     if len(set(lengths)) > 1:

@@ -32,8 +32,8 @@ class Processes:
     """The processes that train together, seen from one of them.
 
     Args:
-        rank: number of this process, in `[0, world)`; the process 0 writes files and shows progress.
-        world: number of processes, on all machines together.
+        rank: number of this process, in `[0, world_size)`; the process 0 writes files and shows progress.
+        world_size: number of processes, on all machines together.
         device: what this process computes on.
 
     Example:
@@ -43,7 +43,7 @@ class Processes:
 
         with processes(device="cpu") as group:
             model = group.spread(MLP(64))
-            print(group.rank, group.world, len(group.gather(model)))
+            print(group.rank, group.world_size, len(group.gather(model)))
         ```
 
         ``` {.text .output}
@@ -56,7 +56,7 @@ class Processes:
     """
 
     rank: int
-    world: int
+    world_size: int
     device: torch.device
 
     def spread(self, model: nn.Module, how: str = "ddp") -> nn.Module:
@@ -89,7 +89,7 @@ class Processes:
 
         for tensor in model.state_dict().values():  # DDP does this by itself
             dist.broadcast(tensor, 0)
-        mesh = init_device_mesh(self.device.type, (self.world,))
+        mesh = init_device_mesh(self.device.type, (self.world_size,))
         for stack in reversed([module for module in model.modules() if isinstance(module, nn.ModuleList)]):
             for block in stack:
                 fully_shard(block, mesh=mesh)
@@ -130,7 +130,7 @@ def processes(device: str | torch.device = "auto", timeout: float = 600.0) -> It
         from dlguide.train import processes
 
         with processes(device="cpu") as group:  # torchrun --nproc-per-node 4 script.py: 4 times, ranks 0 to 3
-            print(f"process {group.rank} of {group.world} on {group.device}")
+            print(f"process {group.rank} of {group.world_size} on {group.device}")
         ```
 
         ``` {.text .output}
@@ -148,10 +148,10 @@ def processes(device: str | torch.device = "auto", timeout: float = 600.0) -> It
     chosen = _device_of_process(device)
     if not started:
         gpu, patience = chosen.type == "cuda", timedelta(seconds=timeout)
-        store, number, world = next(rendezvous("env://", timeout=patience))
+        store, number, count = next(rendezvous("env://", timeout=patience))
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if gpu else "gloo",
-            store=_of_this_life(store, number, world, timeout), rank=number, world_size=world,
+            store=_of_this_life(store, number, count, timeout), rank=number, world_size=count,
             timeout=patience, device_id=chosen if gpu else None,
         )  # fmt: skip
     try:
@@ -165,7 +165,7 @@ def processes(device: str | torch.device = "auto", timeout: float = 600.0) -> It
             dist.destroy_process_group()
 
 
-def _of_this_life(store: dist.Store, number: int, world: int, timeout: float) -> dist.Store:
+def _of_this_life(store: dist.Store, number: int, count: int, timeout: float) -> dist.Store:
     """Agree on a place in the store that no earlier life of these processes has written to.
 
     The agent's store outlives the workers that it starts again. An address that a dead process left there would be
@@ -178,12 +178,12 @@ def _of_this_life(store: dist.Store, number: int, world: int, timeout: float) ->
         store.set(f"{place}/{number}", "")
         return dist.PrefixStore(place, store)
     end = time.monotonic() + timeout
-    for other in range(1, world):
+    for other in range(1, count):
         while not store.check([f"{me}/{other}"]):
             if store.check([f"dlguide/{other}"]):  # perhaps the name of a dead one, then the new one follows
                 store.set(f"dlguide/answer to {store.get(f'dlguide/{other}').decode()}", me)
             if time.monotonic() > end:
-                raise TimeoutError(f"expected {world} processes, waited {timeout:g} s for process {other}")
+                raise TimeoutError(f"expected {count} processes, waited {timeout:g} s for process {other}")
             time.sleep(0.01)
     return dist.PrefixStore(me, store)
 

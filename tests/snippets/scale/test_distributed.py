@@ -69,23 +69,23 @@ def test_memory(formula):
 def test_ring(formula):
     """Numbers sent by the ring of the page; its two halves are the two exchanges of which FSDP needs one and two."""
     ring = section("ring")["ring_all_reduce"]
-    for world in (2, 3, 5):
-        vectors = [torch.randn(world * 7, dtype=torch.float64) for _ in range(world)]
+    for world_size in (2, 3, 5):
+        vectors = [torch.randn(world_size * 7, dtype=torch.float64) for _ in range(world_size)]
         sums, sent = ring(vectors)
         for found in sums:
             torch.testing.assert_close(found, torch.stack(vectors).sum(0))
         assert len(set(sent)) == 1
-        formula("ring").holds({"s": sent[0], "W": world, "V": world * 7})
-        formula("fsdp-traffic").holds({"z": sent[0] / 2 * 3, "W": world, "V": world * 7})
+        formula("ring").holds({"s": sent[0], "W": world_size, "V": world_size * 7})
+        formula("fsdp-traffic").holds({"z": sent[0] / 2 * 3, "W": world_size, "V": world_size * 7})
 
 
 @pytest.mark.proves("efficiency")
 def test_efficiency(formula):
     """Against a clock that computes first and sends then, byte by byte."""
     efficiency = section("plan")["efficiency"]
-    for world, parameters, seconds, bandwidth in ((2, 1000, 0.5, 4000.0), (8, 500, 2.0, 100.0)):
-        sent = 2 * (world - 1) / world * 4 * parameters
-        values = {"E": efficiency(parameters, seconds, world, bandwidth), "T": seconds, "s": sent, "b": bandwidth}
+    for world_size, parameters, seconds, bandwidth in ((2, 1000, 0.5, 4000.0), (8, 500, 2.0, 100.0)):
+        sent = 2 * (world_size - 1) / world_size * 4 * parameters
+        values = {"E": efficiency(parameters, seconds, world_size, bandwidth), "T": seconds, "s": sent, "b": bandwidth}
         formula("efficiency").holds(values)
         assert values["E"] == pytest.approx(1 - (sent / bandwidth) / (seconds + sent / bandwidth))
 
@@ -102,7 +102,7 @@ def test_linear_scaling(formula):
     formula("linear-scaling").holds({"w_{t+k}": leaf.detach(), "w_t": w, r"\eta": 0.1, "k": 3, "g": gradients})
 
 
-def wrong_seconds(parameters, world, bandwidth, bytes_each=4, sharded=False):
+def wrong_seconds(parameters, world_size, bandwidth, bytes_each=4, sharded=False):
     """Forgets that nobody sends its own part."""
     return (3 if sharded else 2) * parameters * bytes_each / bandwidth
 
