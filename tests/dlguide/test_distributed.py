@@ -238,6 +238,24 @@ def test_a_killed_worker_is_started_again_and_all_end_with_the_same_bits(started
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000000006"]
 
 
+def test_the_threads_of_gloo_are_done_before_python_ends(tmp_path):
+    """They drop their last tensors by Python, and abort after its end: in one run of three, if nobody waits."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys; sys.setswitchinterval(100)\n"  # a thread gets its turn only where Python is given away
+        "import torch\n"
+        "from dlguide.train import distributed, processes\n"
+        "with processes(device='cpu') as group:\n"
+        "    model = group.spread(torch.nn.Linear(4, 4))\n"  # is there to the end, and with it the threads
+        "    for _ in range(20):\n"
+        "        distributed.add_up(torch.ones(3))\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3", str(script)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(ROOT / "src")}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr[-5000:]
+
+
 def meet(store, timeout=30.0):
     """What two processes agree on that come to the same store."""
     with ThreadPoolExecutor(2) as pool:

@@ -162,7 +162,17 @@ def processes(device: str | torch.device = "auto", timeout: float = 600.0) -> It
         raise
     finally:
         if not started:
+            _let_go_of_tensors()
             dist.destroy_process_group()
+
+
+def _let_go_of_tensors() -> None:
+    """Give the threads of gloo time to drop the tensors of their last work.
+
+    They do it a moment after they have said that the work is done, and need Python for it. A model that is still there
+    keeps them alive, and when Python ends first, they abort the process (pytorch#190489).
+    """
+    time.sleep(0.1)  # Python is theirs meanwhile
 
 
 def _of_this_life(store: dist.Store, number: int, count: int, timeout: float) -> dist.Store:
