@@ -28,42 +28,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "src"))
+sys.path[:0] = [str(Path(__file__).parents[2] / "src"), str(Path(__file__).parent / "fast")]
 
-from dlguide.data import load
-from dlguide.models import SpeedyNet
+from muon import FilterMuon  # noqa: E402
+
+from dlguide.data import load  # noqa: E402
+from dlguide.models import SpeedyNet  # noqa: E402
 
 RESULT = Path(__file__).parents[2] / "docs/results/gpu-cifar.json"
 EPOCHS, BIAS_EPOCHS, BATCH = 8, 3, 2000
 BIAS_RATE, HEAD_RATE, FILTER_RATE = 0.053, 0.67 * (9 / 256) ** 2, 0.24
 DECAY = 2e-6 * BATCH
-
-
-def orthogonal(g: Tensor, steps: int = 3) -> Tensor:
-    """Bring the singular values of a matrix near 1 (Newton-Schulz, in bfloat16)."""
-    x = g.bfloat16() if g.shape[0] <= g.shape[1] else g.bfloat16().T
-    x = x / (x.norm() + 1e-7)
-    for _ in range(steps):
-        s = x @ x.T
-        x = 3.4445 * x + (-4.7750 * s + 2.0315 * s @ s) @ x
-    return (x if g.shape[0] <= g.shape[1] else x.T).to(g.dtype)
-
-
-class FilterMuon(torch.optim.Optimizer):
-    """Muon for the filters of convolutions: each filter is a row, and the weights keep one length."""
-
-    def __init__(self, params: Any, lr: float, momentum: float) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum})
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            for p in group["params"]:
-                buffer = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
-                buffer.mul_(group["momentum"]).add_(p.grad)
-                ahead = p.grad + group["momentum"] * buffer  # Nesterov
-                p.mul_(len(p) ** 0.5 / p.norm())
-                p.sub_(group["lr"] * orthogonal(ahead.flatten(1)).view_as(p))
 
 
 class Pictures:
@@ -108,7 +83,7 @@ def train(model: SpeedyNet, x: Tensor, y: Tensor, epochs: int = EPOCHS, batch: i
     ]
     optimizers = [
         torch.optim.SGD(groups, lr=BIAS_RATE, momentum=0.85, nesterov=True, fused=True),
-        FilterMuon(filters, FILTER_RATE, 0.6),
+        FilterMuon(filters, FILTER_RATE, 0.6, keep_length=True),
     ]
     first = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     pictures = Pictures(x, y, batch)

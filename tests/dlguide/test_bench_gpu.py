@@ -33,29 +33,6 @@ def test_the_recipe_learns(monkeypatch):
     assert found["seconds"] > 0
 
 
-def test_orthogonal_brings_singular_values_near_one():
-    torch.manual_seed(0)
-    for shape in ((5, 12), (12, 5)):
-        g = torch.randn(shape)
-        u, _, v = torch.linalg.svd(g, full_matrices=False)
-        x = bench.orthogonal(g, steps=5)
-        assert x.shape == g.shape
-        values = torch.linalg.svdvals(x)
-        assert values.min() > 0.4
-        assert values.max() < 1.4
-        torch.testing.assert_close((u.T @ x @ v.T).diagonal(), values.sort(descending=True).values, atol=0.7, rtol=0)
-
-
-def test_one_step_of_muon_by_hand():
-    torch.manual_seed(0)
-    p = torch.randn(4, 2, 3, 3).requires_grad_()
-    before, p.grad = p.detach().clone(), torch.randn(4, 2, 3, 3)
-    bench.FilterMuon([p], lr=0.1, momentum=0.6).step()
-    scaled = before / before.norm() * 2  # sqrt of 4 filters
-    expected = scaled - 0.1 * bench.orthogonal((1.6 * p.grad).flatten(1)).view_as(p)
-    torch.testing.assert_close(p.detach(), expected)
-
-
 def test_an_epoch_holds_every_picture_shifted_by_up_to_two():
     x = torch.arange(6 * 3 * 8 * 8.0).view(6, 3, 8, 8)
     batches = bench.Pictures(x, torch.arange(6), 2)

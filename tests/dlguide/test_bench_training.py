@@ -105,6 +105,58 @@ def test_batches_of_similar_length_hold_each_text_once_and_pad_little(program):
         assert sum(part.numel() for part, *_ in epoch) < 1.1 * lengths.sum()
 
 
+def test_orthogonal_brings_singular_values_near_one(program):
+    torch.manual_seed(0)
+    for shape in ((5, 12), (12, 5)):
+        g = torch.randn(shape)
+        u, _, v = torch.linalg.svd(g, full_matrices=False)
+        x = program("fast", "muon").orthogonal(g, steps=5)
+        assert x.shape == g.shape
+        values = torch.linalg.svdvals(x)
+        assert values.min() > 0.4
+        assert values.max() < 1.4
+        torch.testing.assert_close((u.T @ x @ v.T).diagonal(), values.sort(descending=True).values, atol=0.7, rtol=0)
+
+
+def test_muon_for_filters_steps_as_that_of_torch_does_for_matrices(program):
+    torch.manual_seed(0)
+    filters = torch.randn(4, 2, 3, 3).requires_grad_()
+    matrix = filters.detach().flatten(1).clone().requires_grad_()
+    ours = program("fast", "muon").FilterMuon([filters], lr=0.1, momentum=0.9)
+    theirs = torch.optim.Muon([matrix], lr=0.1, weight_decay=0, momentum=0.9, ns_steps=3)
+    for _ in range(5):
+        matrix.grad = torch.randn(4, 18)
+        filters.grad = matrix.grad.view_as(filters)
+        ours.step()
+        theirs.step()
+        torch.testing.assert_close(filters.flatten(1), matrix, atol=3e-3, rtol=0)  # theirs is in bfloat16
+
+
+def test_muon_gives_the_weights_one_length_where_it_is_asked_to(program):
+    muon = program("fast", "muon")
+    torch.manual_seed(0)
+    p = torch.randn(4, 2, 3, 3).requires_grad_()
+    before, p.grad = p.detach().clone(), torch.randn(4, 2, 3, 3)
+    muon.FilterMuon([p], lr=0.1, momentum=0.6, keep_length=True).step()
+    scaled = before / before.norm() * 2  # sqrt of 4 filters
+    expected = scaled - 0.1 * muon.orthogonal((1.6 * p.grad).flatten(1)).view_as(p)
+    torch.testing.assert_close(p.detach(), expected)
+
+
+def test_two_optimizers_step_as_one(program):
+    """Each moves its parameters with its own rate, and one scheduler halves both."""
+    first, second = (torch.zeros(1, requires_grad=True) for _ in range(2))
+    optimizer = program("fast", "muon").Together(torch.optim.SGD([first], lr=1.0), torch.optim.SGD([second], lr=4.0))
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    for _ in range(2):
+        (first + second).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        scheduler.step()
+    assert (first.item(), second.item()) == (-1.5, -6.0)
+    assert first.grad is second.grad is None
+
+
 def test_the_models_for_imdb_can_be_built(program):
     imdb, reviews = program("fast", "imdb"), load("reviews")
     ids, lengths, _ = reviews.test[:4]
@@ -138,8 +190,8 @@ def test_networks_have_ten_outputs_and_the_known_size(program, folder, name, mak
     model = getattr(program(folder, name), make)()
     assert model(torch.randn(shape)).shape == (2, 10)
     count = sum(p.numel() for p in model.parameters())
-    convolutions = 4 * 32 * 9 + 32 * 32 * 9 + 32 * 64 * 9 + 64 * 128 * 9
-    known = {"usual mnist": 1_199_882, "usual cifar": 62_006, "fast mnist": convolutions + 2 * 256 + 1290}
+    convolutions = 4 * 16 * 9 + 16 * 32 * 9 + 32 * 64 * 9 + 64 * 128 * 9
+    known = {"usual mnist": 1_199_882, "usual cifar": 62_006, "fast mnist": convolutions + 2 * 240 + 1290}
     assert count == known[f"{folder} {name}"]
 
 
