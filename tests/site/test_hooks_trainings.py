@@ -110,6 +110,14 @@ def test_what_the_page_says_of_film_reviews() -> None:
     assert found["bag"]["seconds"]["high"] < 0.25 * min(networks)
 
 
+@pytest.mark.parametrize("name", ["usual", "fast"])
+def test_the_table_counts_the_pictures_that_the_program_for_mnist_sees(name: str) -> None:
+    program = (ROOT / f"tests/bench/{name}/mnist.py").read_text("utf-8")
+    [epochs] = re.findall(r'60_000, epochs=([\d.]+)\)|"--epochs", type=int, default=(\d+)', program)
+    for label in trainings.WORDS[f"mnist.{name}"]:
+        assert f"{60_000 * float(''.join(epochs)):,.0f} " in label
+
+
 @pytest.mark.parametrize("name", ["mnist", "cifar", "names"])
 def test_a_recipe_of_this_package_is_faster_and_right_more_often(name: str) -> None:
     found = rows(name)

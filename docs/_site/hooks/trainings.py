@@ -33,7 +33,7 @@ WORDS = {  # key: English, Chinese
     "ratio": ("times as fast", "加速比"),
     "first": ("first epoch, s", "第一轮，s"),
     "mnist.usual": ("in the style of the official example, 240,000 pictures", "官方示例的写法，240,000 张图片"),
-    "mnist.fast": ("this package, 110,000 pictures", "本程序包，110,000 张图片"),
+    "mnist.fast": ("this package, 90,000 pictures", "本程序包，90,000 张图片"),
     "mlp.loader": ("`DataLoader`, transforms one by one, batches of 64", "`DataLoader`，逐张变换，批大小 64"),
     "mlp.workers": ("the same with 2 workers", "同上，2 个工作进程"),
     "mlp.tensors": ("`TensorBatches`, batches of 64", "`TensorBatches`，批大小 64"),
