@@ -28,12 +28,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-sys.path[:0] = [str(Path(__file__).parents[2] / "src"), str(Path(__file__).parent / "fast")]
+sys.path.insert(0, str(Path(__file__).parents[2] / "src"))
+sys.path.insert(0, str(Path(__file__).parent / "fast"))
 
-from muon import FilterMuon  # noqa: E402
+from muon import FilterMuon
 
-from dlguide.data import load  # noqa: E402
-from dlguide.models import SpeedyNet  # noqa: E402
+from dlguide.data import load
+from dlguide.models import SpeedyNet
 
 RESULT = Path(__file__).parents[2] / "docs/results/gpu-cifar.json"
 EPOCHS, BIAS_EPOCHS, BATCH = 8, 3, 2000

@@ -221,14 +221,18 @@ def test_gradients_are_exchanged_once_in_a_step(started):
 # ---- torchrun
 
 
-def test_a_killed_worker_is_started_again_and_all_end_with_the_same_bits(started, tmp_path):
-    """SIGKILL in the middle of a checkpoint; torchrun starts both workers again, and they go on from the one before."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-               "--max-restarts", "1", "-m", "tests.dlguide.torchrun_script", str(tmp_path)]  # fmt: skip
+def torchrun(count, *words):
+    """Start so many processes of a script and see them end well."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
     paths = os.pathsep.join([str(ROOT), str(ROOT / "src")])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": paths}
-    run = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    run = subprocess.run([*command, *map(str, words)], env=environment, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr[-5000:]
+
+
+def test_a_killed_worker_is_started_again_and_all_end_with_the_same_bits(started, tmp_path):
+    """SIGKILL in the middle of a checkpoint; torchrun starts both workers again, and they go on from the one before."""
+    torchrun(2, "--max-restarts", "1", "-m", "tests.dlguide.torchrun_script", tmp_path)
     lives = [torch.load(tmp_path / f"life-{i}.pt", weights_only=True) for i in range(2)]
     assert [life["begun_at"] for life in lives] == [0, 2]  # a checkpoint after each second step
     assert lives[1]["there"] == ["step-000000002", "step-000000004.part"]
@@ -250,10 +254,7 @@ def test_the_threads_of_gloo_are_done_before_python_ends(tmp_path):
         "    for _ in range(20):\n"
         "        distributed.add_up(torch.ones(3))\n"
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3", str(script)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(ROOT / "src")}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0, run.stderr[-5000:]
+    torchrun(3, script)
 
 
 def meet(store, timeout=30.0):
