@@ -33,15 +33,13 @@ class BiLSTM(nn.Module):
         self.embedding = nn.Embedding(words, width, padding_idx=0)
         with torch.no_grad():
             self.embedding.weight.mul_(0.3)
-        self.left_out = left_out
+        self.left_out = nn.Dropout1d(left_out)  # whole words
         self.lstm = nn.LSTM(width, width, batch_first=True, bidirectional=True)
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(2 * width, 2)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        words = self.dropout(self.embedding(ids))
-        if self.training:
-            words = words * (torch.rand(ids.shape) >= self.left_out)[..., None]
+        words = self.left_out(self.dropout(self.embedding(ids)))
         states, _ = self.lstm(words)  # [N, T, 2 * width]
         real = torch.arange(ids.shape[1]) < lengths[:, None]
         largest = states.masked_fill(~real[..., None], -1.0).amax(1)  # no state is below -1

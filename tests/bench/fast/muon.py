@@ -1,23 +1,12 @@
-"""Muon for the filters of convolutions, which `torch.optim.Muon` does not take: each filter is a row of a matrix."""
+"""Muon for the filters of convolutions: each is a row of a matrix. The Muon of PyTorch and ours take matrices alone."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from torch import Tensor
 
-
-def orthogonal(g: Tensor, steps: int = 3) -> Tensor:
-    """Bring the singular values of a matrix near 1 (Newton-Schulz)."""
-    x = g if g.is_cpu else g.bfloat16()  # on a CPU matrices of this size are multiplied faster in float32
-    x = x / (x.norm() + 1e-7)
-    if g.shape[0] > g.shape[1]:
-        x = x.T
-    for _ in range(steps):
-        s = x @ x.T
-        x = torch.addmm(x, torch.addmm(s, s, s, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
-    return (x if g.shape[0] <= g.shape[1] else x.T).to(g.dtype)
+from dlguide.optim.muon import COEFFICIENTS, _orthogonal
 
 
 class FilterMuon(torch.optim.Optimizer):
@@ -35,7 +24,7 @@ class FilterMuon(torch.optim.Optimizer):
                 ahead = p.grad + group["momentum"] * buffer  # Nesterov
                 if group["keep_length"]:
                     p.mul_(len(p) ** 0.5 / p.norm())
-                p.sub_(group["lr"] * orthogonal(ahead.flatten(1)).view_as(p))
+                p.sub_(group["lr"] * _orthogonal(ahead.flatten(1), COEFFICIENTS, steps=3, eps=1e-7).view_as(p))
 
 
 class Together(torch.optim.Optimizer):
