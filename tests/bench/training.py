@@ -71,9 +71,9 @@ BENCHMARKS: dict[str, tuple[str, tuple[Program, ...]]] = {
         "IMDB: accuracy on the 25,000 test reviews, seconds of training and of the whole program",
         (
             Program("usual", ("usual/imdb.py",), 1),
-            Program("lstm", ("fast/imdb.py", "--model", "lstm"), 1),
+            Program("lstm", ("fast/imdb.py", "--model", "lstm"), 3),
             Program("transformer", ("fast/imdb.py", "--model", "transformer"), 1),
-            Program("bag", ("fast/imdb.py", "--model", "bag"), 3),
+            Program("bag", ("fast/imdb.py", "--model", "bag"), 5),
             Program("linear", ("fast/imdb_linear.py",), 1),
         ),
     ),

@@ -142,6 +142,19 @@ def test_size_scales_and_crops_as_torchvision_does(tmp_path):
     assert read_image_folder(tmp_path, (10, 20)).x.shape == (4, 1, 10, 20)
 
 
+def test_pictures_that_cannot_fit_into_memory_are_refused_before_they_are_made(tmp_path, monkeypatch):
+    fill(tmp_path)
+    with pytest.raises(DataError, match=r"^8 pictures of 1,000,000 x 1,000,000 need at least 40,000 GB .* smaller size"):
+        load(tmp_path, size=1_000_000)
+    assert load(tmp_path).train.tensors[0].shape[1:] == (3, 5, 6)
+    needed = 5 * 8 * 3 * 5 * 6
+    monkeypatch.setattr("dlguide.data.images.memory", lambda: needed)
+    load(tmp_path)
+    monkeypatch.setattr("dlguide.data.images.memory", lambda: needed - 1)
+    with pytest.raises(DataError, match="take fewer pictures"):
+        load(tmp_path)
+
+
 def test_a_note_of_the_camera_turns_the_picture(tmp_path):
     fill(tmp_path, 1, width=5, height=5)
     upright = Image.fromarray(np.tile(np.array([0, 60, 120, 180, 240], np.uint8), (5, 1)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +53,11 @@ def _files(folder: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
 
 def _decode(files: list[Path], size: int | tuple[int, int] | None) -> Tensor:
     """Decode pictures into one tensor, uint8 [N, C, H, W]; C is 1 if all are grey, else 3."""
-    pictures: list[Any] = [open_picture(path, size) for path in files]
+    if size is not None:
+        _check_memory(len(files), *((size, size) if isinstance(size, int) else size))
+    pictures: list[Any] = [open_picture(files[0], size)]
+    _check_memory(len(files), *pictures[0].shape)
+    pictures += [open_picture(path, size) for path in files[1:]]
     shapes = [picture.shape[:2] for picture in pictures]
     for path, shape in zip(files, shapes, strict=True):
         if shape != shapes[0]:
@@ -63,6 +69,24 @@ def _decode(files: list[Path], size: int | tuple[int, int] | None) -> Tensor:
         pictures = [p if p.ndim == 3 else np.repeat(p[:, :, None], 3, axis=2) for p in pictures]
         return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
     return torch.from_numpy(np.stack(pictures)).unsqueeze(1)
+
+
+def _check_memory(pictures: int, height: int, width: int, channels: int = 1) -> None:
+    """Say it before the system ends the process: a value takes 1 byte as it is read and 4 as float32."""
+    needed = 5 * pictures * height * width * channels
+    if needed > memory():
+        raise DataError(
+            f"{pictures:,} pictures of {height:,} x {width:,} need at least {needed / 1e9:,.0f} GB of memory and this"
+            f" machine has {memory() / 1e9:,.0f} GB: give a smaller size, or take fewer pictures"
+        )
+
+
+def memory() -> float:
+    """Bytes of memory of this machine; infinity where Python cannot ask."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+        return math.inf
 
 
 def open_picture(path: Path, size: int | tuple[int, int] | None, mode: str | None = None) -> Any:

@@ -143,7 +143,7 @@ class BagOfNgrams(nn.Module):
         if buckets < 0:
             raise ValueError(f"expected at least 0 buckets for pairs of words, got {buckets}")
         self.vocabulary, self.buckets = vocabulary, buckets
-        self.bag = nn.EmbeddingBag(vocabulary + buckets, embedding, mode="mean", padding_idx=0, sparse=sparse)
+        self.bag = nn.EmbeddingBag(vocabulary + buckets, embedding, mode="sum", sparse=sparse)
         self.out = nn.Linear(embedding, num_classes)
         nn.init.uniform_(self.bag.weight, -1 / embedding, 1 / embedding)  # a rare pair must not shout
         nn.init.zeros_(self.out.weight)
@@ -161,7 +161,9 @@ class BagOfNgrams(nn.Module):
         """
         check_ids(ids, self.vocabulary)
         words = ids.masked_fill(~real_positions(ids, lengths), 0)
-        return self.out(self.bag(torch.cat([words, self.pairs(words)], dim=1) if self.buckets else words))
+        rows = torch.cat([words, self.pairs(words)], dim=1) if self.buckets else words
+        real = (rows != 0).to(self.bag.weight.dtype)
+        return self.out(self.bag(rows, per_sample_weights=real / real.sum(1, keepdim=True)))  # quicker than padding_idx
 
     def pairs(self, words: Tensor) -> Tensor:
         """Give the row of each pair of neighbours.

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import TensorDataset
 
-from dlguide.data import Splits, TensorBatches
+from dlguide.data import Splits
 from dlguide.train import Trainer
 from dlguide.train._batches import Batches
 
@@ -62,7 +62,7 @@ def channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def timed(trainer: Trainer, train: Batches, test: TensorBatches, steps: int) -> dict[str, float]:
+def timed(trainer: Trainer, train: Batches, test: Batches, steps: int) -> dict[str, float]:
     """Train, then look at the test part once."""
     start = time.perf_counter()
     trainer.fit(train, steps=steps)
