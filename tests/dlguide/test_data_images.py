@@ -144,7 +144,7 @@ def test_size_scales_and_crops_as_torchvision_does(tmp_path):
 
 def test_pictures_that_cannot_fit_into_memory_are_refused_before_they_are_made(tmp_path, monkeypatch):
     fill(tmp_path)
-    with pytest.raises(DataError, match=r"^8 pictures of 1,000,000 x 1,000,000 need at least 40,000 GB .* smaller size"):
+    with pytest.raises(DataError, match=r"^8 pictures of 1,000,000 x 1,000,000 need at least 40,000 GB"):
         load(tmp_path, size=1_000_000)
     assert load(tmp_path).train.tensors[0].shape[1:] == (3, 5, 6)
     needed = 5 * 8 * 3 * 5 * 6
