@@ -254,6 +254,16 @@ result = mine.load_state_dict(fitting, strict=False)
 print("left as they were:", result.missing_keys)
 # --8<-- [end:loose]
 
+# --8<-- [start:prefix]
+from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
+
+compiled = torch.compile(new_model())
+state = compiled.state_dict()
+print(next(iter(state)))
+consume_prefix_in_state_dict_if_present(state, "_orig_mod.")
+print(next(iter(state)), new_model().load_state_dict(state))
+# --8<-- [end:prefix]
+
 # --8<-- [start:device]
 device = "cuda" if torch.cuda.is_available() else "cpu"
 saved = torch.load(newest, map_location="cpu")  # wherever it was saved

@@ -234,6 +234,30 @@ if __name__ == "__main__":
     main()
 # --8<-- [end:main]
 
+# --8<-- [start:stream]
+from itertools import islice
+
+from torch.utils.data import IterableDataset, get_worker_info
+
+
+class Stream(IterableDataset):
+    """Numbers that come one after the other and have no index."""
+
+    def __init__(self, shared):
+        self.shared = shared
+
+    def __iter__(self):
+        worker = get_worker_info()  # None in the main process
+        if self.shared and worker is not None:
+            return islice(range(6), worker.id, None, worker.num_workers)
+        return iter(range(6))
+
+
+for shared in (False, True):
+    stream = DataLoader(Stream(shared), batch_size=None, num_workers=2)
+    print(f"shared {shared!s:5}", sorted(stream))
+# --8<-- [end:stream]
+
 # --8<-- [start:fast]
 x = pictures.view(-1, 1, 8, 8)
 y = torch.tensor(digits.labels)

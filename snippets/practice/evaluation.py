@@ -152,6 +152,23 @@ ax.legend()
 plt.show()
 # --8<-- [end:roc]
 
+# --8<-- [start:alarms]
+from sklearn.metrics import average_precision_score
+
+right, wrong = 0.9 * 0.01, 0.1 * 0.99  # alarms, if one example in a hundred is positive
+print(f"share of the alarms that are right {right / (right + wrong):.3f}")
+
+found = is_eight[score.argsort(descending=True)].double()  # from the highest score down
+precision = found.cumsum(0) / torch.arange(1, len(found) + 1)
+print(f"mean precision at each eight {precision[found == 1].mean():.3f}")
+print(f"the same by scikit-learn     {average_precision_score(is_eight, score):.3f}")
+for times in (1, 10, 100):  # as if there were so many times as many others
+    weight = torch.where(is_eight, 1.0, float(times))
+    area = roc_auc_score(is_eight, score, sample_weight=weight)
+    average = average_precision_score(is_eight, score, sample_weight=weight)
+    print(f"others x {times:3}: area {area:.3f}, average precision {average:.3f}")
+# --8<-- [end:alarms]
+
 
 # --8<-- [start:interval]
 def standard_error(a, n):

@@ -309,16 +309,16 @@ import contextlib
 
 @contextlib.contextmanager
 def seeded(seed):
-    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+    before = random.getstate(), np.random.get_state()
     try:
-        yield
+        with torch.random.fork_rng():  # of the CPU and of every GPU
+            random.seed(seed)
+            np.random.seed(seed)
+            torch.manual_seed(seed)
+            yield
     finally:
         random.setstate(before[0])
         np.random.set_state(before[1])
-        torch.set_rng_state(before[2])
 
 
 pairs = []

@@ -121,7 +121,7 @@ plt.show()
 # --8<-- [end:curves]
 
 # --8<-- [start:accumulate]
-x, y = (t[:100] for t in few.tensors)
+x, y = (t[:100].to(device) for t in few.tensors)
 x, model = x.double(), new_model().double().eval()  # no dropout here
 parameters = list(model.parameters())
 whole = torch.autograd.grad(F.cross_entropy(model(x), y), parameters)
@@ -280,10 +280,11 @@ def step_in_parts(model, optimizer, x, y, size):
     optimizer.step()
 
 
+x, y = (t[:50].to(device) for t in few.tensors)
 first, second = new_model().eval(), new_model().eval()
 for model, size in ((first, 50), (second, 7)):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    step_in_parts(model, optimizer, few.tensors[0][:50], few.tensors[1][:50], size)
+    step_in_parts(model, optimizer, x, y, size)
 print("the same step:", torch.allclose(first[1].weight, second[1].weight, atol=1e-6))
 # --8<-- [end:exercise-accumulate]
 

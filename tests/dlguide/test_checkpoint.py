@@ -1,8 +1,10 @@
 """Checkpoints: every way to feed a run goes on with the same bits, every broken file gets one sentence."""
 
+import errno
 import os
 import pickle
 import random
+import resource
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -88,9 +90,12 @@ def test_a_run_in_pieces_has_the_bits_of_one_run(tmp_path, name, accumulate):
     assert pieces.history == expected
 
 
-def test_workers_that_draw_go_on_too(tmp_path):
+@pytest.mark.parametrize("own_order", [False, True])
+def test_workers_that_draw_go_on_too(tmp_path, own_order):
     def loader():
-        return DataLoader(Noisy(), 8, shuffle=True, num_workers=2, multiprocessing_context="fork")
+        n = len(Noisy())
+        how = {"batch_sampler": BatchOrder(n, 8, seed=1)} if own_order else {"batch_size": 8, "shuffle": True}
+        return DataLoader(Noisy(), num_workers=2, multiprocessing_context="fork", **how)
 
     random.seed(0)
     whole = trainer()
@@ -443,6 +448,20 @@ def test_a_disk_that_is_full_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(OSError, match="No space left on device"):
         trainer(Checkpoint(tmp_path)).fit(batches(), epochs=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_system_says_of_a_full_disk_is_said_with_the_file(tmp_path):
+    """A limit on the size of files is one that needs no disk; torch's writer hides what it meets."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for size, limit in ((10, 500), (100_000, 5_000)):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        try:
+            with pytest.raises(OSError, match="so it was not written") as caught:
+                write(tmp_path / "step-000000001.pt", {"weights": torch.zeros(size)})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert (caught.value.filename, caught.value.errno) == (str(tmp_path / "step-000000001.pt"), errno.EFBIG)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,7 +187,16 @@ def test_reader_that_goes_away():
     assert (done.returncode, error) == (141, b"")
 
 
+def test_a_full_disk_is_one_sentence():
+    with Path("/dev/full").open("w") as full:
+        for word in ("--version", "--help"):
+            command = [sys.executable, "-m", "dlguide", word]
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=ENVIRONMENT)
+            assert (done.returncode, done.stderr) == (1, "dlguide: [Errno 28] No space left on device\n")
+
+
 # ---- data
+
 
 def test_data_list_and_where(tmp_path, monkeypatch):
     monkeypatch.setenv("DLGUIDE_DATA", str(tmp_path))

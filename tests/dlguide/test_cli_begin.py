@@ -12,9 +12,9 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from dlguide.cli.folder import load_model
-from dlguide.cli.trial import check_last_batch, smallest_share
+from dlguide.cli.trial import check_last_batch, check_parts, smallest_share
 from dlguide.config import ConfigError
-from dlguide.data import BatchOrder
+from dlguide.data import BatchOrder, Splits
 from dlguide.models import CNN
 from tests.dlguide.cli_runs import assert_same_run, call, facts, sentence
 from tests.dlguide.test_data_images import fill
@@ -35,6 +35,8 @@ SMALL = ("train", "mlp", "--data", "digits", "--epochs", 2, "--lr", 0.01, "--bat
      "batch_size: expected a number such as 3, got 1: of 1,257 examples it leaves one for the last batch, and BatchNorm"
      " finds no variance in a single one"),
     (("mlp", "--option", "hidden=64"), "mlp: expected a list as hidden, such as [128], got 64"),
+    (("mlp", "--option", "num_classes=20"),
+     "options: expected num_classes of 10, as the data have, got 20: leave it out"),
     (("cnn", "--option", "hidden=-5"), "expected a whole number of at least 1 as hidden, got -5"),
 ])  # fmt: skip
 def test_what_cannot_be_trained_leaves_no_folder(tmp_path, words, said):
@@ -42,6 +44,15 @@ def test_what_cannot_be_trained_leaves_no_folder(tmp_path, words, said):
     run = tmp_path / "run"
     assert sentence("train", *words, "--quiet", "--out", run, code=2) == said
     assert not run.exists()
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_each_process_needs_an_example_of_each_part(part):
+    three, one = (TensorDataset(torch.zeros(n, 2), torch.zeros(n).long()) for n in (3, 1))
+    splits = Splits(**{"train": three, "validation": three, "test": three, "classes": ("a", "b"), part: one})
+    check_parts(splits, 1)
+    with pytest.raises(ConfigError, match=f"{part}: expected a part of at least 2 examples, .* got 1"):
+        check_parts(splits, 2)
 
 
 # ---- a last batch of one example

@@ -214,6 +214,25 @@ def test_schedules():
     assert make_scheduler(Config(), torch.optim.SGD([parameter], lr=1.0), 5) is None
 
 
+def test_a_loader_draws_nothing_that_dropout_would(tmp_path):
+    """textcnn has dropout, which takes its numbers from the global generator."""
+    words = ("train", "textcnn", "--data", "reviews", "--steps", 6, "--quiet", "--option", "filters=8")
+    for loader in ("tensors", "workers"):
+        call(*words, "--loader", loader, "--workers", 0, "--out", tmp_path / loader)
+    first, second = weights(tmp_path / "tensors"), weights(tmp_path / "workers")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_fsdp_takes_a_recipe_with_channels_last(tmp_path):
+    """Convolutions over pictures with channels last, their weights contiguous: FSDP takes no others."""
+    words = ("train", "cnn", "--data", "digits", "--steps", "2", "--batch-size", "8", "--channels-last",
+             "--device", "cpu", "--spread", "fsdp", "--quiet", "--out", str(tmp_path / "run"))  # fmt: skip
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "dlguide"]
+    done = subprocess.run([*command, *words], capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    assert done.returncode == 0, done.stderr
+    assert weights(tmp_path / "run")
+
+
 def test_two_processes_are_one(tmp_path):
     """`torchrun -m dlguide train` with two processes ends with the weights of one."""
     words = ("train", "mlp", "--data", "digits", "--epochs", 2, "--optimizer", "sgd", "--lr", 0.1, "--schedule", "none",

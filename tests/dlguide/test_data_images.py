@@ -84,6 +84,16 @@ def test_a_stray_folder_beside_the_parts_is_refused(tmp_path):
     )
 
 
+def test_parts_may_have_capital_letters_and_each_comes_once(tmp_path):
+    for part, n in (("Train", 5), ("TEST", 3)):
+        fill(tmp_path / part, n)
+    parts = load(tmp_path, validation=0.2)
+    assert (len(parts.train), len(parts.validation), len(parts.test)) == (8, 2, 6)
+    fill(tmp_path / "training", 2)
+    with pytest.raises(DataError, match="holds 'Train' and 'training', and both say train part: move one away"):
+        load(tmp_path)
+
+
 def test_hidden_files_and_folders_are_left_out(tmp_path):
     fill(tmp_path)
     save(tmp_path / "cat" / ".ipynb_checkpoints" / "0-checkpoint.png")

@@ -304,6 +304,13 @@ def test_without_torchrun_nothing_happens(monkeypatch):
         group.spread(model, "dp")
 
 
+def flip(file):
+    """Change one bit in the middle of a file."""
+    found = bytearray(file.read_bytes())
+    found[len(found) // 2] ^= 1
+    file.write_bytes(found)
+
+
 def test_a_damaged_checkpoint_of_several_is_refused(started, tmp_path):
     """A part that is missing or cut off, and an index that would run code."""
     import pickle
@@ -314,6 +321,9 @@ def test_a_damaged_checkpoint_of_several_is_refused(started, tmp_path):
         ("cut", lambda folder: (folder / "rank-00001.pt").write_bytes(b"PK"), "rank-00001.pt is no complete"),
         ("index", lambda folder: (folder / ".metadata").write_bytes(b""), ".metadata cannot be read"),
         ("no index", lambda folder: (folder / ".metadata").unlink(), ".metadata cannot be read"),
+        ("a tensor cut", lambda folder: os.truncate(folder / "__0_0.distcp", 500), "__0_0.distcp have changed"),
+        ("a bit", lambda folder: flip(folder / "__1_0.distcp"), "the bytes of __1_0.distcp have changed.: delete it"),
+        ("a tensor gone", lambda folder: (folder / "__0_0.distcp").unlink(), "No such file .*__0_0.distcp"),
         ("code", lambda folder: (folder / ".metadata").write_bytes(pickle.dumps(shutil.rmtree)), "found shutil.rmtree"),
     ]:
         copy = tmp_path / name / whole.name

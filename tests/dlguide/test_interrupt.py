@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, RandomSampler
 
-from dlguide.train import Callback, Checkpoint, Interrupted, interrupts, resume
+from dlguide.train import EMA, Callback, Checkpoint, Interrupted, interrupts, resume
 from dlguide.train._files import checkpoints, read
 from dlguide.train.interrupts import Interrupts
 from tests.dlguide.killed_runs import processes, train_until_interrupted
@@ -96,16 +96,31 @@ def test_without_a_checkpoint_the_message_names_it(tmp_path):
     assert "nothing was saved: the callback Checkpoint(folder) would have" in words
 
 
-def test_a_signal_after_the_last_step_is_not_lost():
+def test_a_signal_in_the_last_validation_is_saved_too(tmp_path):
+    """What is left to do is the end: the average of the weights takes their place."""
+
     class Late(Callback):
         def before_validation(self, trainer):
             if trainer.epoch == 2:
                 os.kill(os.getpid(), signal.SIGTERM)
 
+    whole, run, rest = trainer(EMA(0.9)), trainer(EMA(0.9), Late(), Checkpoint(tmp_path, every=10)), trainer(EMA(0.9))
+    expected = whole.fit(batches(), batches(), epochs=2)
+    with pytest.raises(Interrupted, match=r"stopped by SIGTERM after step 14 \(epoch 2\); it goes on from .*014\.pt"):
+        run.fit(batches(), batches(), epochs=2)
+    assert resume(rest, tmp_path)
+    assert rest.fit(batches(), batches(), epochs=2) == expected
+    assert same(bits(rest.model), bits(whole.model))
+
+
+def test_a_signal_at_the_very_end_is_not_lost():
+    class Late(Callback):
+        def on_end(self, trainer):
+            os.kill(os.getpid(), signal.SIGTERM)
+
     run = trainer(Late())
     with pytest.raises(Interrupted, match=r"stopped by SIGTERM after step 14 \(epoch 2\)"):
         run.fit(batches(), batches(), epochs=2)
-    assert len(run.history.validation_loss) == 2
     assert not run.model.training
 
 

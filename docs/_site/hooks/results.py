@@ -30,7 +30,7 @@ WORDS = {
         "what": "项目", "median": "中位数，s", "range": "范围，s", "runs": "次数",
         "activations": "激活函数", "losses": "损失函数", "layers": "层", "normalization": "归一化",
         "recurrence": "循环", "attention": "注意力", "optimizers": "优化器",
-        "cold build": "冷构建（运行实验）", "warm build": "热构建", "live reload": "修改的页面上线",
+        "cold build": "冷构建（运行实验）", "warm build": "热构建", "live reload": "修改后的页面可以打开",
         "from-scratch": "测量于 {date}：CPU 单核（{machine}），torch {torch}，Python {python}，{dtype}，种子 {seed}，"
                         "两者轮流运行 {runs} 次。",
         "site": "测量于 {date}：{cores} 核（{machine}），Python {python}，MkDocs {mkdocs}，两种语言各 {pages} 页。",

@@ -48,7 +48,7 @@ WORDS = {  # key: English, Chinese
     "imdb.bag": ("bag of words and pairs", "词与词对的词袋"),
     "imdb.linear": ("logistic regression on 1-, 2- and 3-grams", "1、2、3 元词组上的逻辑回归"),
     "tricks.tensors": ("tensors in memory, no `DataLoader`", "内存中的张量，不用 `DataLoader`"),
-    "tricks.workers": ("`DataLoader` with 2 workers, not none", "`DataLoader` 用 2 个工作进程"),
+    "tricks.workers": ("`DataLoader` with 2 workers, not 0", "`DataLoader` 用 2 个工作进程，不是 0 个"),
     "tricks.batch": ("batches of 512, not 64", "批大小 512，不是 64"),
     "tricks.channels_last": ("`channels_last`", "`channels_last`"),
     "tricks.bf16": ("bfloat16 by autocast", "用 autocast 以 bfloat16 计算"),
@@ -61,7 +61,10 @@ WORDS = {  # key: English, Chinese
     "tricks.inference_mode": ("`inference_mode`, not `no_grad`", "`inference_mode`，不是 `no_grad`"),
     "tricks.flush denormals": ("`set_flush_denormal(True)`", "`set_flush_denormal(True)`"),
     "tricks.not packed": ("sequences of one length, not packed", "长度相同的序列，不打包"),
-    "tricks.together": ("all that pay, together", "有效的做法全部合用"),
+    "tricks.together": (
+        "tensors, batches of 192, `channels_last`, bfloat16, `fused`, no `item()`",
+        "张量、批大小 192、`channels_last`、bfloat16、`fused`，不用 `item()`",
+    ),
 }
 SHOWN = {"accuracy": (100.0, 2), "rate": (1.0, 0), "seconds": (1.0, 1), "program": (1.0, 1)}  # factor, digits
 

@@ -43,7 +43,7 @@ def where(as_json: bool) -> None:
     from dlguide.data import DATASETS, data_folder, find
 
     folder = data_folder()
-    places = {name: find(name) for name in DATASETS if DATASETS[name].get[:4] not in _OWN}
+    places = {name: find(name) for name in DATASETS if name not in _OWN}
     found = {name: str(path) if path else None for name, path in places.items()}
     rows = [[name, path or "not there"] for name, path in found.items()]
     facts = {"folder": str(folder), "exists": folder.is_dir(), "sets": found}
@@ -77,13 +77,13 @@ def check(data: tuple[str, ...], download: bool, as_json: bool, **flags: Any) ->
         raise Failure("; ".join(broken))
 
 
-_OWN = ("come", "made")  # what comes with a package and needs no files
+_OWN = ("digits", "reviews")  # what needs no files
 
 
 def _is_here(name: str) -> bool:
-    from dlguide.data import DATASETS, find
+    from dlguide.data import find
 
-    return DATASETS[name].get[:4] in _OWN or find(name) is not None
+    return name in _OWN or find(name) is not None
 
 
 def _how(name: str, get: str) -> str:

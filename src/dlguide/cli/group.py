@@ -113,7 +113,8 @@ class Group(click.Group):
             error: click.ClickException = Failure("stopped", 130)
         except click.ClickException as given:
             error = given
-        except BrokenPipeError as given:
+        except OSError as given:  # standard output leads to a pipe that has ended, or to a full disk
+            sys.stdout = io.StringIO()  # or Python would write it at its end
             error = _failure(given)
         else:
             sys.exit(code if isinstance(code, int) else 0)
@@ -146,7 +147,7 @@ def version_option() -> click.Option:
 def _failure(error: BaseException) -> Failure:
     """The sentence and the exit code for what a command raised."""
     if isinstance(error, BrokenPipeError):
-        sys.stdout = io.StringIO()  # Python flushes it at its end
+        sys.stdout = io.StringIO()  # or Python would write it at its end
         return Failure("", 141)
     if isinstance(error, KeyboardInterrupt):
         return Failure("stopped", 130)

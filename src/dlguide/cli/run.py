@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader, TensorDataset, default_collate
 
 from dlguide.cli import folder as files
-from dlguide.cli.trial import check_last_batch
+from dlguide.cli.trial import check_classes, check_last_batch, check_parts
 from dlguide.config import Config, ConfigError
 from dlguide.config._augment import parse_augment
 from dlguide.data import BatchOrder, Compose, Cutout, RandomFlip, RandomShift, Splits, TensorBatches, load
@@ -91,9 +91,11 @@ class Run:
         config = self.config
         torch.manual_seed(config.seed)  # the weights a model begins with
         with wrong_use():
+            check_classes(config.options, self.splits)
             model = build(config.model, self.splits, **config.options)
+        check_parts(self.splits, self.group.world_size)
         check_last_batch(model, self.splits.train, config.batch_size, self.group.world_size)
-        if config.channels_last:
+        if config.channels_last and config.spread != "fsdp":  # FSDP takes contiguous weights alone; the pictures do
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.parameters = sum(p.numel() for p in model.parameters())
         model = self.group.spread(model, config.spread)
@@ -134,7 +136,8 @@ class Run:
             )
             collate = _collate_channels_last if config.channels_last else None
             workers = config.workers if train else 0
-            return DataLoader(part, batch_sampler=order, num_workers=workers, collate_fn=collate)
+            own = torch.Generator()  # or the loader would draw from the global one, and dropout draws something else
+            return DataLoader(part, batch_sampler=order, num_workers=workers, collate_fn=collate, generator=own)
         augment = make_augment(config, self.splits) if train else None
         return TensorBatches(
             part, size, shuffle=train, seed=config.seed, device=group.device, augment=augment, rank=group.rank,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
 from dlguide.config import ConfigError
-from dlguide.data import BatchOrder
+from dlguide.data import BatchOrder, Splits
 
 
 def check_last_batch(model: nn.Module, train: TensorDataset, batch_size: int, world_size: int) -> None:
@@ -36,6 +38,25 @@ def check_last_batch(model: nn.Module, train: TensorDataset, batch_size: int, wo
             f"batch_size: expected a number such as {fits}, got {batch_size}: of {n:,} examples it leaves one for the"
             " last batch, and BatchNorm finds no variance in a single one"
         ) from error
+
+
+def check_classes(options: Mapping[str, Any], splits: Splits) -> None:
+    """Refuse another number of classes than that of the data: what predicts would have no name for an answer."""
+    count = len(splits.classes)
+    if options.get("num_classes", count) != count:
+        raise ConfigError(
+            f"options: expected num_classes of {count}, as the data have, got {options['num_classes']!r}: leave it out"
+        )
+
+
+def check_parts(splits: Splits, world_size: int) -> None:
+    """Refuse parts of which a process would have nothing to measure."""
+    for name, part in (("validation", splits.validation), ("test", splits.test)):
+        if len(part) < world_size:
+            raise ConfigError(
+                f"{name}: expected a part of at least {world_size} examples, one for each process, got {len(part)}:"
+                " take a larger share, or fewer processes"
+            )
 
 
 def smallest_share(n: int, batch_size: int, world_size: int) -> int:

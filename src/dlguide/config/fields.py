@@ -55,7 +55,7 @@ class Config:
         weight_decay: how fast weights shrink; the optimizer's own kind of decay.
         schedule: what the learning rate does after the warm-up: stay, fall to 0 by a cosine or a line, or one cycle.
         warmup: share of the steps in which the learning rate rises; one cycle takes 0.3 if this is 0.
-        label_smoothing: share of each target that is spread evenly over all classes.
+        label_smoothing: share of each target that is spread evenly over all classes, in each loss but that of the test.
         accumulate: batches whose gradients make one step.
         clip: largest norm of the gradient.
         ema: decay of a moving average of the weights, which is validated and kept in their place.
@@ -67,7 +67,7 @@ class Config:
         compile: let `torch.compile` translate the model first.
         channels_last: keep pictures in memory with their channels last, with which convolutions are often faster.
         seed: decides the first weights, the split, the order of the examples and every random choice.
-        deterministic: refuse operations that may give other bits in each run.
+        deterministic: take deterministic algorithms, and refuse operations that have none.
         every: write a checkpoint after so many steps; after each epoch if not given.
         tensorboard: write event files for TensorBoard, too.
 

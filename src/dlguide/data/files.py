@@ -107,13 +107,22 @@ def part_folders(folder: Path) -> dict[str, Path]:
     Without another part, but beside folders of other names, a folder "train" holds a class: pictures of trains.
     """
     entries = visible(folder)
-    found = {_PARTS[path.name]: path for path in reversed(entries) if path.is_dir() and path.name in _PARTS}
+    found: dict[str, Path] = {}
+    for path in reversed(entries):
+        part = _part(path.name)
+        if part is not None and path.is_dir():
+            if part in found:
+                raise DataError(
+                    f"{folder} holds {path.name!r} and {found[part].name!r}, and both say {part} part: move one away"
+                )
+            found[part] = path
     if len(found) == 1 and _strays(folder):
         found = {}
     for path in entries:
         stem, _, kind = plain_name(path).partition(".")
-        if stem in _PARTS and kind in ("csv", "jsonl") and path.is_file():
-            found.setdefault(_PARTS[stem], path)
+        part = _part(stem)
+        if part is not None and kind in ("csv", "jsonl") and path.is_file():
+            found.setdefault(part, path)
     return found if "train" in found else {}
 
 
@@ -130,4 +139,9 @@ def own_parts(folder: Path) -> dict[str, Path]:
 
 
 def _strays(folder: Path) -> list[str]:
-    return [path.name for path in visible(folder) if path.is_dir() and path.name not in _PARTS]
+    return [path.name for path in visible(folder) if path.is_dir() and _part(path.name) is None]
+
+
+def _part(name: str) -> str | None:
+    """Which part a folder or a table is called after, in small or capital letters."""
+    return _PARTS.get(name.lower())

@@ -76,9 +76,9 @@ def go_to(batches: Batches, epoch: int, start: int) -> int:
     """Tell the order of the batches where to begin, and return how many batches must be read and left out."""
     places = [getattr(batches, name, None) for name in ("order", "batch_sampler", "sampler")]
     order = next((place for place in places if hasattr(place, "set_epoch")), None)
-    if isinstance(order, BatchOrder):  # leaves out what is used up by itself
-        order.set_epoch(epoch, start)
+    if isinstance(order, BatchOrder) and not getattr(batches, "num_workers", 0):
+        order.set_epoch(epoch, start)  # leaves out what is used up by itself
         return 0
-    if order is not None:  # torch's DistributedSampler
+    if order is not None:  # torch's DistributedSampler, or workers: what they draw depends on what they have read
         order.set_epoch(epoch)
     return start

@@ -108,7 +108,7 @@ def limits(batches: Any, epochs: int | None, steps: int | None, batch: int) -> N
     if batch > length:
         raise ValueError(
             f"expected the data of the stopped run, which had used {batch} batches of its epoch, got {length} batches:"
-            " use the same data and batch size"
+            " use the same data and batch size, and where its epoch was used up the same number of processes"
         )
 
 

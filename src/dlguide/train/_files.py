@@ -8,6 +8,7 @@ import pickle
 import re
 import shutil
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,9 +74,18 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         put_in_place(part, path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if (cause := _of_system(error)) is not None:
+            raise OSError(cause.errno, f"{cause.strerror}, so it was not written", str(path)) from error
         raise
+
+
+def _of_system(error: BaseException | None) -> OSError | None:
+    """What the system said: torch's writer raises an error of its own after it."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__context__
+    return error
 
 
 def _plain(value: Any, where: str) -> Any:
@@ -116,11 +126,30 @@ def discard(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def read(path: Path) -> dict[str, Any]:
+def checksum(path: Path) -> int:
+    """The CRC-32 of a file."""
+    found = 0
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            found = zlib.crc32(piece, found)
+    return found
+
+
+def incomplete(path: Path, reason: str, whole: Path | None = None) -> ValueError:
+    """The error for a damaged checkpoint; `whole` is what to delete, if the file is only a part of it."""
+    what = "it" if whole is None else f"the folder {whole}"
+    return ValueError(
+        f"{path} is no complete checkpoint ({reason}): delete {what} to go on from the one before it, or from the"
+        " beginning"
+    )
+
+
+def read(path: Path, whole: Path | None = None) -> dict[str, Any]:
     """Read a file of tensors and plain values; code in it is not run.
 
     Args:
         path: what `write` wrote.
+        whole: the folder of the checkpoint, if the file is only a part of it.
 
     Returns:
         The state, its tensors on the CPU.
@@ -141,10 +170,7 @@ def read(path: Path) -> dict[str, Any]:
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile) as error:
         reason = str(error).split("\n", 1)[0]
-        raise ValueError(
-            f"{path} is no complete checkpoint ({reason}): delete it to go on from the one before it, or from the"
-            " beginning"
-        ) from error
+        raise incomplete(path, reason, whole) from error
     if not isinstance(saved, dict):
         raise ValueError(f"{path} should hold the state of a run and holds a {type(saved).__name__}: delete it")
     return saved

@@ -1,7 +1,8 @@
 """Checkpoints of several processes: a folder to which each adds its part, and which any number of them can read.
 
     step-000000123/
-        rank-00000.pt ...    what is no tensor of the model or the optimizer, of each process: counters, random numbers
+        rank-00000.pt ...    what is no tensor of the model or the optimizer, of each process: counters, random numbers,
+                         and the checksums of its parts of the tensors
         __0_0.distcp ...     the tensors, each process its part (torch.distributed.checkpoint)
         .metadata            which part of which tensor lies where
 
@@ -21,7 +22,16 @@ import torch
 from torch import Tensor
 
 from dlguide.train import _files as files
-from dlguide.train.distributed import is_distributed, is_sharded, plain, rank, share_buffers, total, world_size
+from dlguide.train.distributed import (
+    gathered,
+    is_distributed,
+    is_sharded,
+    plain,
+    rank,
+    share_buffers,
+    total,
+    world_size,
+)
 
 if TYPE_CHECKING:
     from dlguide.train.trainer import Trainer
@@ -43,12 +53,19 @@ def write(path: Path, trainer: Trainer) -> None:
     state = trainer.state_dict()
     tensors: dict[Key, Tensor] = {}
     rest = {key: _without(value, (key,), tensors) if key in TENSORS_OF else value for key, value in state.items()}
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="TypedStorage is deprecated")  # torch 2.10 warns of its own code
+            named = {_name(key): tensor for key, tensor in tensors.items()}
+            dcp.save(named, storage_writer=dcp.FileSystemWriter(part))
+    except dcp.CheckpointException as error:  # in all processes, if one of them cannot write
+        if rank() == 0:
+            shutil.rmtree(part, ignore_errors=True)
+        raise OSError(f"{path} cannot be written: {_reason(error)}") from error
+    rest["checksums"] = {file.name: files.checksum(file) for file in part.glob(f"__{rank()}_*.distcp")}
     files.write(part / f"rank-{rank():05}.pt", {**rest, "world_size": world_size(), "keys": list(tensors)})
-    writer = dcp.FileSystemWriter(part)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="TypedStorage is deprecated")  # torch 2.10 warns of its own code
-        dcp.save({_name(key): tensor for key, tensor in tensors.items()}, storage_writer=writer)
-    if rank() == 0:  # its `save` returns when all processes have written
+    total(0, False, trainer.device)  # wait for the files of all
+    if rank() == 0:
         files.put_in_place(part, path)
     total(0, False, trainer.device)  # wait for the name
 
@@ -56,15 +73,33 @@ def write(path: Path, trainer: Trainer) -> None:
 def read(path: Path, trainer: Trainer) -> dict[str, Any]:
     """Read the state for this process, of as many processes as there are now."""
     processes = _rest(path, 0)["world_size"]  # those that saved
+    _check(path, processes)
     saved = _rest(path, rank() if rank() < processes else 0)
     if processes != world_size():  # the first process takes over what all have added up in this epoch
         saved["sums"]["values"] = sum(_rest(path, r)["sums"]["values"] for r in range(processes))
     _begin_late(saved, trainer, processes)
     keys = {_name(key): key for key in saved.pop("keys")}
-    del saved["world_size"]
+    del saved["world_size"], saved["checksums"]
     for name, tensor in _tensors(path, trainer, keys).items():
         _put(saved, keys[name], tensor)
     return saved
+
+
+def _check(path: Path, processes: int) -> None:
+    """Compare the bytes with their checksums, each process those of some; if one finds damage, all say so."""
+    damage = None
+    try:
+        for number in range(rank(), processes, world_size()):
+            for name, checksum in _rest(path, number)["checksums"].items():
+                if files.checksum(path / name) != checksum:
+                    raise files.incomplete(path, f"the bytes of {name} have changed")
+    except OSError as error:
+        damage = str(files.incomplete(path, str(error)))
+    except ValueError as error:
+        damage = str(error)
+    for found in gathered(damage):
+        if found is not None:
+            raise ValueError(found)
 
 
 def _begin_late(saved: dict[str, Any], trainer: Trainer, processes: int) -> None:
@@ -133,7 +168,10 @@ def _tensors(path: Path, trainer: Trainer, keys: Mapping[str, Key]) -> dict[str,
     with warnings.catch_warnings():
         if not is_distributed():
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # one process may read it
-        dcp.load(tensors, storage_reader=reader)
+        try:
+            dcp.load(tensors, storage_reader=reader)
+        except dcp.CheckpointException as error:
+            raise files.incomplete(path, _reason(error)) from error
     return tensors
 
 
@@ -155,7 +193,13 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _rest(path: Path, number: int) -> dict[str, Any]:
-    return files.read(path / f"rank-{number:05}.pt")
+    return files.read(path / f"rank-{number:05}.pt", whole=path)
+
+
+def _reason(error: Any) -> str:
+    """What the first process met that failed; torch's own text has the traceback of each."""
+    met, _ = next(iter(error.failures.values()))
+    return str(met).split("\n", 1)[0] or type(met).__name__
 
 
 def _without(value: Any, key: Key, tensors: dict[Key, Tensor]) -> Any:

@@ -55,7 +55,7 @@ class Trainer:
         clip: largest norm of the gradient of all parameters together, above 0; no clipping if not given.
         metrics: `{name: metric}` with torchmetrics' `update(output, y)`, `compute()` and `reset()`; see `evaluate`.
         callbacks: told of each step and epoch, in this order, but an `EMA` first and a `Checkpoint` last.
-        deterministic: let PyTorch refuse operations that may give other bits in each run.
+        deterministic: let PyTorch take deterministic algorithms, and refuse operations that have none.
         seed: what random choices inside the model (dropout) begin with. The order of the data has a seed of its own.
 
     Attributes:
@@ -178,13 +178,15 @@ class Trainer:
                         self._end_of_epoch(validation)
                     elif not self._finished(len(train)):  # else the steps are used up inside the epoch
                         raise ValueError(f"expected {len(train)} batches in an epoch, as len() says, got {self.batch}")
+                if total(0, interrupts.pending, self.device)[1]:  # during the last validation
+                    interrupts.end(self)
                 must_be_finite(self)
                 share_buffers(self.model)
                 self._tell("on_end")
             finally:
                 self._tell("close")
         self.model.eval()
-        if interrupts.pending:  # it came after the last step
+        if interrupts.pending:  # it came at the very end
             raise Interrupted(self, interrupts.name)
         return self.history
 
