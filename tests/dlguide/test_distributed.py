@@ -257,6 +257,30 @@ def test_the_threads_of_gloo_are_done_before_python_ends(tmp_path):
     torchrun(3, script)
 
 
+def test_a_full_disk_is_one_sentence_in_all_processes_and_nothing_half_written(tmp_path):
+    """A limit on the size of files, in the second process alone, is one that needs no disk."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import resource, sys\n"
+        "import torch\n"
+        "from dlguide.train import Checkpoint, Trainer, processes\n"
+        "with processes(device='cpu') as group:\n"
+        "    model = group.spread(torch.nn.Sequential(torch.nn.Linear(300, 300)), 'fsdp')\n"
+        "    run = Trainer(model, torch.optim.SGD(model.parameters(), lr=0.1), device='cpu')\n"
+        "    if group.rank == 1:\n"
+        "        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))\n"
+        "    try:\n"
+        "        Checkpoint(sys.argv[1]).save(run)\n"
+        "    except OSError as error:\n"
+        "        assert 'step-000000000 cannot be written (' in str(error), error\n"
+        "        assert str(error).endswith('): is there room on the disk?'), error\n"
+        "    else:\n"
+        "        raise AssertionError('it was written')\n"
+    )
+    torchrun(2, script, tmp_path / "checkpoints")
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
 def meet(store, timeout=30.0):
     """What two processes agree on that come to the same store."""
     with ThreadPoolExecutor(2) as pool:

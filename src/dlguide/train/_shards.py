@@ -61,7 +61,7 @@ def write(path: Path, trainer: Trainer) -> None:
     except dcp.CheckpointException as error:  # in all processes, if one of them cannot write
         if rank() == 0:
             shutil.rmtree(part, ignore_errors=True)
-        raise OSError(f"{path} cannot be written: {_reason(error)}") from error
+        raise OSError(f"{path} cannot be written ({_reason(error)}): is there room on the disk?") from error
     rest["checksums"] = {file.name: files.checksum(file) for file in part.glob(f"__{rank()}_*.distcp")}
     files.write(part / f"rank-{rank():05}.pt", {**rest, "world_size": world_size(), "keys": list(tensors)})
     total(0, False, trainer.device)  # wait for the files of all
