@@ -258,10 +258,10 @@ print("left as they were:", result.missing_keys)
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 compiled = torch.compile(new_model())
-state = compiled.state_dict()
-print(next(iter(state)))
-consume_prefix_in_state_dict_if_present(state, "_orig_mod.")
-print(next(iter(state)), new_model().load_state_dict(state))
+wrapped = compiled.state_dict()
+print(next(iter(wrapped)))
+consume_prefix_in_state_dict_if_present(wrapped, "_orig_mod.")
+print(next(iter(wrapped)), new_model().load_state_dict(wrapped))
 # --8<-- [end:prefix]
 
 # --8<-- [start:device]
