@@ -223,13 +223,18 @@ def test_a_loader_draws_nothing_that_dropout_would(tmp_path):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def two_processes(*words):
+    """What the first of two processes prints that torchrun starts."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "dlguide"]
+    done = subprocess.run([*command, *map(str, words)], capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_fsdp_takes_a_recipe_with_channels_last(tmp_path):
     """Convolutions over pictures with channels last, their weights contiguous: FSDP takes no others."""
-    words = ("train", "cnn", "--data", "digits", "--steps", "2", "--batch-size", "8", "--channels-last",
-             "--device", "cpu", "--spread", "fsdp", "--quiet", "--out", str(tmp_path / "run"))  # fmt: skip
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "dlguide"]
-    done = subprocess.run([*command, *words], capture_output=True, text=True, check=False, env=ENVIRONMENT)
-    assert done.returncode == 0, done.stderr
+    two_processes("train", "cnn", "--data", "digits", "--steps", 2, "--batch-size", 8, "--channels-last",
+                  "--device", "cpu", "--spread", "fsdp", "--quiet", "--out", tmp_path / "run")  # fmt: skip
     assert weights(tmp_path / "run")
 
 
@@ -237,11 +242,7 @@ def test_two_processes_are_one(tmp_path):
     """`torchrun -m dlguide train` with two processes ends with the weights of one."""
     words = ("train", "mlp", "--data", "digits", "--epochs", 2, "--optimizer", "sgd", "--lr", 0.1, "--schedule", "none",
              "--quiet", "--json")  # fmt: skip
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "dlguide"]
-    done = subprocess.run([*command, *map(str, words), "--out", str(tmp_path / "two")], capture_output=True, text=True,
-                          check=False, env=ENVIRONMENT)  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)  # one of them prints
+    result = json.loads(two_processes(*words, "--out", tmp_path / "two"))  # one of them prints
     assert result["processes"] == 2
     one = facts(*words[:-1], "--out", tmp_path / "one")
     assert result["test_accuracy"] == pytest.approx(one["test_accuracy"], abs=0.01)

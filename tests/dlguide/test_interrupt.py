@@ -74,14 +74,19 @@ class Press(Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+def assert_goes_on(rest, folder, whole, expected):
+    """From where the folder says, to the end of the run that was not stopped: the same numbers and bits."""
+    assert resume(rest, folder)
+    assert rest.fit(batches(), batches(), epochs=whole.epochs) == expected
+    assert same(bits(rest.model), bits(whole.model))
+
+
 def test_an_interrupted_run_ends_with_the_same_bits(tmp_path):
     whole, stopped, rest = trainer(), trainer(Press(10), Checkpoint(tmp_path)), trainer(Checkpoint(tmp_path))
     expected = whole.fit(batches(), batches(), epochs=3)
     with pytest.raises(Interrupted, match=r"stopped by SIGINT after step 10 \(epoch 2\)"):
         stopped.fit(batches(), batches(), epochs=3)
-    assert resume(rest, tmp_path)
-    assert rest.fit(batches(), batches(), epochs=3) == expected
-    assert same(bits(rest.model), bits(whole.model))
+    assert_goes_on(rest, tmp_path, whole, expected)
 
 
 def test_a_second_ctrl_c_ends_at_once(tmp_path):
@@ -108,9 +113,7 @@ def test_a_signal_in_the_last_validation_is_saved_too(tmp_path):
     expected = whole.fit(batches(), batches(), epochs=2)
     with pytest.raises(Interrupted, match=r"stopped by SIGTERM after step 14 \(epoch 2\); it goes on from .*014\.pt"):
         run.fit(batches(), batches(), epochs=2)
-    assert resume(rest, tmp_path)
-    assert rest.fit(batches(), batches(), epochs=2) == expected
-    assert same(bits(rest.model), bits(whole.model))
+    assert_goes_on(rest, tmp_path, whole, expected)
 
 
 def test_a_signal_at_the_very_end_is_not_lost():
@@ -133,9 +136,7 @@ def test_a_signal_in_validation_ends_the_run_before_the_next_epoch(tmp_path):
     expected = whole.fit(batches(), batches(), epochs=3)
     with pytest.raises(Interrupted, match=r"stopped by SIGTERM after step 7 \(epoch 1\); it goes on from .*007\.pt"):
         trainer(Term(), Checkpoint(tmp_path)).fit(batches(), batches(), epochs=3)
-    assert resume(rest, tmp_path)
-    assert rest.fit(batches(), batches(), epochs=3) == expected
-    assert same(bits(rest.model), bits(whole.model))
+    assert_goes_on(rest, tmp_path, whole, expected)
 
 
 def test_handlers_are_given_back():

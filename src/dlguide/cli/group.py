@@ -114,10 +114,13 @@ class Group(click.Group):
         except click.ClickException as given:
             error = given
         except OSError as given:  # standard output leads to a pipe that has ended, or to a full disk
-            sys.stdout = io.StringIO()  # or Python would write it at its end
             error = _failure(given)
         else:
             sys.exit(code if isinstance(code, int) else 0)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            sys.stdout = io.StringIO()  # or Python would write the rest at its end
         if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
             error.show()
             sys.exit(error.exit_code)
@@ -147,7 +150,6 @@ def version_option() -> click.Option:
 def _failure(error: BaseException) -> Failure:
     """The sentence and the exit code for what a command raised."""
     if isinstance(error, BrokenPipeError):
-        sys.stdout = io.StringIO()  # or Python would write it at its end
         return Failure("", 141)
     if isinstance(error, KeyboardInterrupt):
         return Failure("stopped", 130)

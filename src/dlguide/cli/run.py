@@ -90,12 +90,12 @@ class Run:
         """Build model, batches, optimizer, scheduler and trainer."""
         config = self.config
         torch.manual_seed(config.seed)  # the weights a model begins with
+        check_classes(config.options, self.splits)
         with wrong_use():
-            check_classes(config.options, self.splits)
             model = build(config.model, self.splits, **config.options)
         check_parts(self.splits, self.group.world_size)
         check_last_batch(model, self.splits.train, config.batch_size, self.group.world_size)
-        if config.channels_last and config.spread != "fsdp":  # FSDP takes contiguous weights alone; the pictures do
+        if config.channels_last and config.spread != "fsdp":  # it takes only contiguous weights
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.parameters = sum(p.numel() for p in model.parameters())
         model = self.group.spread(model, config.spread)
